@@ -1,0 +1,39 @@
+"""Every registered model, and the location the registries look in.
+
+A method whose framework is absent is left out; asking for one of its names
+says which package is missing.
+"""
+
+from importlib import import_module
+
+METHODS = {
+    'mmclip.clip.scheme': (),  # weights named in init_cfg
+    'mmclip.clip.image': ('CLIPImageEncoder',),
+    'mmclip.clip.table': ('EmbeddingTable',),
+    'mmclip.clip.text': ('CLIPTextEncoder',),
+    'mmclip.clip.vocabulary': ('Vocabulary',),
+    'mmclip.vild': ('TextEmbeddingClassifier', 'ViLD', 'ViLDRoIHead'),
+}
+MISSING: dict[str, str] = {}  # class name -> the package it needs
+__all__ = []
+
+for _module, _names in METHODS.items():
+    try:
+        _loaded = import_module(_module)
+    except ModuleNotFoundError as error:
+        if error.name and error.name.split('.')[0] == 'mmclip':
+            raise
+        MISSING.update(dict.fromkeys(_names, error.name))
+        continue
+    for _name in _names:
+        globals()[_name] = getattr(_loaded, _name)
+        __all__.append(_name)
+
+
+def __getattr__(name: str):
+    if name in MISSING:
+        raise ImportError(
+            f"'{name}' needs the package '{MISSING[name]}', which is not "
+            'installed: pip install "mmclip[lite]" brings all that is needed'
+        )
+    raise AttributeError(f"module 'mmclip.models' has no attribute '{name}'")

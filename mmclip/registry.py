@@ -1,0 +1,69 @@
+"""Child registries of mmengine's: ``type='mmclip.X'`` works in any config.
+
+mmengine imports this module when it meets the prefix ``mmclip.``, and the
+modules in ``locations`` when it first looks for a name, so no config needs
+``custom_imports``.
+"""
+
+from difflib import get_close_matches
+
+from mmengine import registry as root
+from mmengine.registry import Registry
+
+
+class HelpfulRegistry(Registry):
+    """A registry that answers an unknown name with the nearest known ones."""
+
+    def get(self, key: str):
+        """Return the class registered as ``key``.
+
+        Raises:
+            KeyError: ``key`` is registered neither here nor in a parent; the
+                message lists the nearest registered names.
+        """
+        found = super().get(key)
+        if found is None and key.removeprefix('mmclip.').isidentifier():
+            raise KeyError(self.unknown(key.removeprefix('mmclip.')))
+        return found
+
+    def unknown(self, name: str) -> str:
+        """Say that ``name`` is not registered, and what is near to it."""
+        package = missing_package(name)
+        if package:
+            return (
+                f"'mmclip.{name}' needs the package '{package}', which "
+                'is not installed: pip install "mmclip[lite]" brings it'
+            )
+        known = sorted(self.module_dict)
+        near = get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = (
+            f'did you mean {" or ".join(near)}?'
+            if near
+            else (f'registered are: {", ".join(known) or "none"}.')
+        )
+        return (
+            f"'{name}' is not in the mmclip::{self.name} registry: {hint} "
+            'A type of another package needs its prefix, such as '
+            f"'mmdet.{name}'."
+        )
+
+
+def missing_package(name: str) -> str | None:
+    """Return the package for want of which model ``name`` was left out."""
+    from mmclip.models import MISSING
+
+    return MISSING.get(name)
+
+
+def _child(parent: Registry, *locations: str) -> HelpfulRegistry:
+    return HelpfulRegistry(
+        parent.name, parent=parent, scope='mmclip', locations=list(locations)
+    )
+
+
+MODELS = _child(root.MODELS, 'mmclip.models')
+TASK_UTILS = _child(root.TASK_UTILS, 'mmclip.models')
+DATASETS = _child(root.DATASETS, 'mmclip.data')
+TRANSFORMS = _child(root.TRANSFORMS, 'mmclip.data')
+METRICS = _child(root.METRICS, 'mmclip.evaluation')
+HOOKS = _child(root.HOOKS, 'mmclip.hooks')
