@@ -6,18 +6,15 @@ docs/en/compatibility.md lists them.
 """
 
 import os
-import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
-from pathlib import Path
 from types import ModuleType
 
 MENDS: dict[str, list[Callable]] = {}  # upstream module -> its mends
 _ACTIVE: dict[str, str] = {}  # mend -> what it mends, once it has acted
-LITE = "pip install 'mmcv-lite>=2.1,<2.2'"
 
 
 def mends(module: str) -> Callable:
@@ -260,10 +257,6 @@ def wrap_cpu_models(wrappers: ModuleType) -> bool:
 # ---- checkpoints ----------------------------------------------------------
 
 
-class CheckpointError(RuntimeError):
-    """A file is no checkpoint, or asks to run what a checkpoint need not."""
-
-
 @mends('mmengine.runner.checkpoint')
 def load_weights_only(checkpoint: ModuleType) -> None:
     """Checkpoints load, and nothing that a stranger pickled is run.
@@ -273,6 +266,8 @@ def load_weights_only(checkpoint: ModuleType) -> None:
     unchecked before; :371 unpickles downloads on any torch; onedl 0.10.12
     :91 falls back to weights_only=False. Can go when all are weights-only.
     """
+    from mmclip.checkpoint import load_from_local, read_checkpoint, read_url
+
     guarded = _Guarded('torch')
     guarded.load = read_checkpoint
     checkpoint.torch = guarded
@@ -287,250 +282,3 @@ class _Guarded(ModuleType):
 
     def __getattr__(self, name):
         return getattr(import_module('torch'), name)
-
-
-def load_from_local(filename: str, map_location=None) -> dict:
-    """Load a checkpoint from a local file; see :func:`read_checkpoint`."""
-    file = Path(filename).expanduser()
-    if not file.is_file():
-        near = sorted(
-            other.name
-            for other in file.parent.glob('*')
-            if other.suffix in ('.pth', '.pt', '.safetensors')
-        )
-        raise FileNotFoundError(
-            f"there is no checkpoint '{filename}'; "
-            f'its folder holds {near or "none"}: give the path of a .pth, '
-            '.pt or .safetensors file'
-        )
-    return read_checkpoint(str(file), map_location)
-
-
-def read_url(url: str, model_dir=None, map_location=None, progress=True):
-    """Download a checkpoint once, then load it."""
-    hub = import_module('torch.hub')
-    folder = Path(model_dir or f'{hub.get_dir()}/checkpoints')
-    file = folder / url.partition('?')[0].rpartition('/')[2]
-    if not file.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        hub.download_url_to_file(url, str(file), progress=progress)
-    return read_checkpoint(str(file), map_location)
-
-
-def read_checkpoint(file, map_location=None):
-    """Load tensors, numbers and mmengine's logs from a file, nothing else.
-
-    Args:
-        file (str | BinaryIO): What torch.save wrote, or a ``.safetensors``
-            file, whose metadata become ``meta`` (JSON values are decoded).
-        map_location (str | torch.device, optional): As in torch.load.
-
-    Raises:
-        CheckpointError: The file asks for other classes or functions, is cut
-            short, or is no checkpoint.
-    """
-    if str(file).endswith('.safetensors'):
-        load = _load_safetensors
-    else:
-        recent = _numbers(import_module('torch').__version__) >= (2, 6)
-        load = _load_weights_only if recent else _load_narrowly
-    try:
-        return load(file, map_location)
-    except Exception as error:
-        reason = _diagnose(file, error)
-        if reason is None:  # the file is sound: no memory, no such device
-            raise
-        raise CheckpointError(f"checkpoint '{file}' {reason}") from None
-
-
-def _load_safetensors(file, map_location):
-    import json
-
-    from safetensors import safe_open
-
-    def decode(text):
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
-
-    kind = type(map_location).__name__
-    device = str(map_location) if kind in ('str', 'device') else 'cpu'
-    with safe_open(file, 'pt', device) as stored:
-        meta = {k: decode(v) for k, v in (stored.metadata() or {}).items()}
-        state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    return {'meta': meta, 'state_dict': state}
-
-
-def _load_weights_only(file, map_location):
-    import torch
-
-    allowed = [(known, name) for name, known in _allowed().items()]
-    with torch.serialization.safe_globals(allowed):
-        return torch.load(file, map_location, weights_only=True)
-
-
-def _load_narrowly(file, map_location):
-    """Do the same for torch < 2.6, whose weights_only is too narrow."""
-    import _codecs
-    import pickle
-    from _compat_pickle import IMPORT_MAPPING
-
-    import torch
-    from torch._weights_only_unpickler import _get_allowed_globals
-
-    names = {'_codecs.encode': _codecs.encode, **_get_allowed_globals()}
-    names.update(_allowed())
-
-    class Unpickler(pickle.Unpickler):
-        def find_class(self, module, name):
-            module = IMPORT_MAPPING.get(module, module)  # __builtin__, ...
-            if f'{module}.{name}' not in names:
-                raise pickle.UnpicklingError(f'GLOBAL {module}.{name}')
-            return names[f'{module}.{name}']
-
-    narrow = ModuleType('narrow_pickle')
-    narrow.Unpickler = Unpickler
-    narrow.load = lambda stream, **kwargs: Unpickler(stream, **kwargs).load()
-    return torch.load(
-        file, map_location, pickle_module=narrow, weights_only=False
-    )
-
-
-STATISTICS = ('min', 'max', 'mean', 'current')
-
-
-def _allowed() -> dict[str, object]:
-    """Name what an mmengine checkpoint holds beside tensors."""
-    import numpy as np
-    from mmengine.logging.history_buffer import HistoryBuffer
-
-    def history_method(owner, name):  # a log pickles its statistics so
-        if owner is HistoryBuffer and name in STATISTICS:
-            return getattr(owner, name)
-        raise CheckpointError(f'GLOBAL getattr.{name}')
-
-    array = np.array(0).__reduce__()[0]
-    scalar = np.float64(0).__reduce__()[0]
-    names = {'numpy.ndarray': np.ndarray, 'numpy.dtype': np.dtype}
-    for core in ('numpy.core', 'numpy._core'):  # numpy 1 and 2
-        names[f'{core}.multiarray._reconstruct'] = array
-        names[f'{core}.multiarray.scalar'] = scalar
-    for kind in {type(np.dtype(code)) for code in '?bBhHiIlLqQefdFDSU'}:
-        names[f'{kind.__module__}.{kind.__qualname__}'] = kind
-    names[f'{HistoryBuffer.__module__}.HistoryBuffer'] = HistoryBuffer
-    names['builtins.getattr'] = history_method
-    return names
-
-
-def _diagnose(file, error: Exception) -> str | None:
-    """Say what is wrong with a file, or None where it is sound."""
-    named = re.search(r'(?:GLOBAL|unrecognized function) (\S+)', str(error))
-    found = _kind_of(Path(file)) if isinstance(file, str) else None
-    refused = type(error).__name__ == 'UnpicklingError' and not found
-    if named or refused:
-        return (
-            f'asks to run {named[1] if named else "a function"}; expected '
-            'tensors, numbers and logs of mmengine. It was not run. Save the '
-            "weights alone where the file comes from, torch.save({'state_dict'"
-            ': model.state_dict()}, file), or as .safetensors'
-        )
-    return found and (
-        f'{found}; expected what torch.save or safetensors wrote '
-        f'({type(error).__name__}): download or copy it again'
-    )
-
-
-def _kind_of(file: Path) -> str | None:
-    import zipfile
-
-    size = file.stat().st_size
-    with file.open('rb') as stream:
-        head = stream.read(64)
-    if file.suffix == '.safetensors':
-        return f'({size} bytes) is cut short or no .safetensors file'
-    if head.startswith(b'PK'):
-        sound = zipfile.is_zipfile(file)
-        names = zipfile.ZipFile(file).namelist() if sound else []
-        if any(name.endswith('data.pkl') for name in names):
-            return None
-        return f'is {"another" if sound else "the start of a"} zip archive'
-    if head.startswith(b'version https://git-lfs'):
-        return 'is a git-lfs pointer, which git lfs pull replaces'
-    if head.startswith(b'\x80'):
-        return f'({size} bytes) is a cut or another pickle'
-    return f'({size} bytes) begins with {head[:24]!r}'
-
-
-# ---- what lacks -----------------------------------------------------------
-
-
-def problems() -> list[tuple[str, str]]:
-    """Return (what is wrong, the line that mends it) of this installation."""
-    found = [*_wrong_versions(), *_wrong_mmcv(), *_wrong_binaries()]
-    if sys.version_info >= (3, 12) and find_spec('setuptools') is None:
-        what = 'setuptools is absent; mmengine takes distutils from it'
-        found.append((what, 'pip install setuptools'))
-    return found
-
-
-WANTED = {
-    'mmengine': ('0.10.4', '1'),
-    'mmdet': ('3.3', '3.4'),
-    'mmsegmentation': ('1.2.2', '1.3'),
-}
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(n) for n in re.findall(r'\d+', version)[:3])
-
-
-def _version(distribution: str) -> str | None:
-    from importlib import metadata
-
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _wrong_versions():
-    for name, (low, high) in WANTED.items():
-        version = _version(name)
-        fork = 'mmdetection' if name == 'mmdet' else name
-        if version is None and _version(f'onedl-{fork}'):
-            continue
-        if version is None:
-            yield f'{name} is not installed', f"pip install '{name}>={low}'"
-        elif not _numbers(low) <= _numbers(version) < _numbers(high):
-            fix = f"pip install '{name}>={low},<{high}'"
-            yield f'{name} {version} is used, not >={low},<{high}', fix
-
-
-def _wrong_mmcv():
-    full, lite = _version('mmcv'), _version('mmcv-lite')
-    both = f'pip uninstall -y mmcv mmcv-lite; {LITE}'
-    if find_spec('mmcv') is None:
-        yield 'neither mmcv nor mmcv-lite is installed', LITE
-    elif full and lite:
-        yield f'mmcv {full} and mmcv-lite {lite} share one folder', both
-    elif version := full or lite:
-        if not (2,) <= _numbers(version) < (2, 2):
-            what = f'mmcv {version} is used; mmdet and mmseg refuse >=2.2'
-            yield what, both
-        elif find_spec('mmcv._ext') is None:
-            what = 'mmcv has no compiled ops, and MMCLIP_COMPAT=0 is set'
-            yield what, 'unset MMCLIP_COMPAT'
-
-
-def _wrong_binaries():
-    fixes = {
-        'torchvision': 'install the torchvision released with your torch',
-        'mmcv._ext': f'pip uninstall -y mmcv; {LITE}',
-    }
-    for name, fix in fixes.items():
-        try:
-            if find_spec(name.partition('.')[0]) and find_spec(name):
-                import_module(name)
-        except Exception as error:
-            yield f'{name} does not load: {error}', fix

@@ -21,11 +21,12 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmengine.utils import package_utils
 from safetensors.torch import save_file
 
-from mmclip import compat
+from mmclip import checkpoint as checkpoints
+from mmclip import compat, doctor
 
 ROOT = Path(compat.__file__).parents[1]
 HEAVY = ('torch', 'mmengine', 'mmcv', 'mmdet', 'mmseg', 'transformers')
-LOADERS = [compat._load_weights_only, compat._load_narrowly]
+LOADERS = [checkpoints._load_weights_only, checkpoints._load_narrowly]
 
 
 def python(code, *paths, **env):
@@ -256,7 +257,7 @@ class Peep:
 @pytest.fixture(params=LOADERS, ids=['torch>=2.6', 'torch<2.6'])
 def old_and_new_torch(request, monkeypatch):
     """Read as each of the two generations of torch must."""
-    monkeypatch.setattr(compat, '_load_weights_only', request.param)
+    monkeypatch.setattr(checkpoints, '_load_weights_only', request.param)
 
 
 def logs():
@@ -290,7 +291,7 @@ def test_numpy_values_load_under_the_spelling_of_the_other_numpy(tmp_path):
     other = (new, old) if new in stored else (old, new)
     assert other[0] in stored
     file.write_bytes(stored.replace(*other))
-    got = compat.read_checkpoint(str(file))
+    got = checkpoints.read_checkpoint(str(file))
     assert got['meta']['score'] == 0.5
 
 
@@ -302,7 +303,7 @@ def test_a_malicious_file_is_not_run_and_says_what_it_asked(tmp_path, save):
         save({'state_dict': Harm(trace)}, file)
     else:
         file.write_bytes(pickle.dumps(Harm(trace), protocol=2))
-    with pytest.raises(compat.CheckpointError) as error:
+    with pytest.raises(checkpoints.CheckpointError) as error:
         load_checkpoint(torch.nn.Linear(1, 1), str(file))
     assert not trace.exists()
     for part in ('bad.pth', 'mkdir', 'expected', '.safetensors'):
@@ -314,14 +315,14 @@ def test_a_malicious_file_is_not_run_and_says_what_it_asked(tmp_path, save):
 def test_getattr_is_allowed_for_the_statistics_of_a_log_alone(tmp_path):
     file = tmp_path / 'peep.pth'
     torch.save({'state_dict': Peep()}, file)
-    with pytest.raises(compat.CheckpointError, match='getattr.__init__'):
-        compat.read_checkpoint(str(file))
+    with pytest.raises(checkpoints.CheckpointError, match='getattr.__init__'):
+        checkpoints.read_checkpoint(str(file))
 
 
 def test_the_allow_list_ends_with_the_load(tmp_path):
     torch.save(logs(), tmp_path / 'a.pth')
     before = torch.serialization.get_safe_globals()
-    compat.read_checkpoint(str(tmp_path / 'a.pth'))
+    checkpoints.read_checkpoint(str(tmp_path / 'a.pth'))
     assert torch.serialization.get_safe_globals() == before
 
 
@@ -339,7 +340,7 @@ def test_the_allow_list_ends_with_the_load(tmp_path):
 )
 def test_a_foreign_file_is_described(tmp_path, name, content, said):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(compat.CheckpointError, match=said) as error:
+    with pytest.raises(checkpoints.CheckpointError, match=said) as error:
         CheckpointLoader.load_checkpoint(str(tmp_path / name))
     assert name in str(error.value)
     assert 'expected what torch.save or safetensors' in str(error.value)
@@ -350,8 +351,8 @@ def test_a_truncated_checkpoint_is_described(tmp_path):
     file = tmp_path / 'cut.pth'
     torch.save(logs(), file)
     file.write_bytes(file.read_bytes()[:-200])
-    with pytest.raises(compat.CheckpointError, match='start of a zip'):
-        compat.read_checkpoint(str(file))
+    with pytest.raises(checkpoints.CheckpointError, match='start of a zip'):
+        checkpoints.read_checkpoint(str(file))
 
 
 def test_a_missing_checkpoint_names_its_neighbours(tmp_path):
@@ -367,9 +368,9 @@ def test_an_error_that_is_not_the_files_is_passed_on(tmp_path, monkeypatch):
     def full(file, map_location):
         raise MemoryError('no memory is left')
 
-    monkeypatch.setattr(compat, '_load_weights_only', full)
+    monkeypatch.setattr(checkpoints, '_load_weights_only', full)
     with pytest.raises(MemoryError):
-        compat.read_checkpoint(str(tmp_path / 'a.pth'))
+        checkpoints.read_checkpoint(str(tmp_path / 'a.pth'))
 
 
 def test_safetensors_load_into_a_model_with_their_metadata(tmp_path):
@@ -388,20 +389,20 @@ def test_a_download_is_read_as_carefully_as_a_local_file(tmp_path):
     torch.save(logs(), good)
     torch.save({'state_dict': Harm(tmp_path / 'trace')}, bad)
     cache = str(tmp_path / 'cache')
-    got = compat.read_url(good.as_uri(), cache, 'cpu', progress=False)
+    got = checkpoints.read_url(good.as_uri(), cache, 'cpu', progress=False)
     assert got['state_dict']['w'].tolist() == [1, 1]
     good.unlink()
-    compat.read_url(good.as_uri(), cache)  # from the cache
-    with pytest.raises(compat.CheckpointError, match='mkdir'):
-        compat.read_url(bad.as_uri(), cache, progress=False)
+    checkpoints.read_url(good.as_uri(), cache)  # from the cache
+    with pytest.raises(checkpoints.CheckpointError, match='mkdir'):
+        checkpoints.read_url(bad.as_uri(), cache, progress=False)
     assert not (tmp_path / 'trace').exists()
 
 
 def test_mmengine_downloads_and_loads_through_the_mend():
     from mmengine.runner import checkpoint
 
-    assert checkpoint.load_url is compat.read_url
-    assert checkpoint.torch.load is compat.read_checkpoint
+    assert checkpoint.load_url is checkpoints.read_url
+    assert checkpoint.torch.load is checkpoints.read_checkpoint
     assert checkpoint.torch.Tensor is torch.Tensor
 
 
@@ -525,19 +526,19 @@ def installed(monkeypatch):
         'mmsegmentation': '1.2.2',
         'mmcv-lite': '2.1.0',
     }
-    monkeypatch.setattr(compat, '_version', versions.get)
+    monkeypatch.setattr(doctor, '_version', versions.get)
     return versions
 
 
 def wrong():
     """Return the problems of versions, as one text each."""
-    found = [*compat._wrong_versions(), *compat._wrong_mmcv()]
+    found = [*doctor._wrong_versions(), *doctor._wrong_mmcv()]
     return [f'{what} -> {fix}' for what, fix in found]
 
 
 def test_a_sound_installation_has_no_problems(installed):
     assert wrong() == []
-    assert compat.problems() == []
+    assert doctor.problems() == []
 
 
 def test_an_mmcv_that_mmdet_refuses_is_named_with_its_fix(installed):
@@ -556,14 +557,14 @@ def test_two_mmcvs_in_one_folder_are_named(installed):
 
 
 def test_no_mmcv_at_all_is_named(installed, monkeypatch):
-    monkeypatch.setattr(compat, 'find_spec', lambda name: None)
+    monkeypatch.setattr(doctor, 'find_spec', lambda name: None)
     (problem,) = wrong()
     assert problem.startswith('neither mmcv nor mmcv-lite is installed ->')
 
 
 def test_ops_that_are_turned_off_are_named(installed, monkeypatch):
     monkeypatch.setattr(
-        compat, 'find_spec', lambda name: None if '_ext' in name else name
+        doctor, 'find_spec', lambda name: None if '_ext' in name else name
     )
     (problem,) = wrong()
     assert problem.endswith('-> unset MMCLIP_COMPAT')
@@ -591,7 +592,7 @@ def test_a_binary_that_does_not_load_is_named(tmp_path):
         mmcv__in____init__='',
         mmcv__in___ext='raise ImportError("undefined symbol: _ZN2at")',
     )
-    code = 'import mmclip; print(list(mmclip.compat._wrong_binaries()))'
+    code = 'from mmclip import doctor; print(list(doctor._wrong_binaries()))'
     said = python(code, tmp_path)
     assert 'mmcv._ext does not load: undefined symbol' in said
     assert 'pip uninstall -y mmcv' in said

@@ -1,0 +1,97 @@
+"""Every config builds, says where its types live, and can be inherited."""
+
+import copy
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.fileio import load
+from mmengine.registry import DefaultScope
+
+from mmclip.jobs import config_folder
+
+FOLDER = config_folder()
+CONFIGS = sorted(
+    path
+    for path in FOLDER.rglob('*.py')
+    if '_base_' not in path.relative_to(FOLDER).parts
+)
+# names that mmengine and mmcv know bare alone
+BARE = {'AdamW', 'SGD', 'SyncBN', 'BN', 'Pretrained'}
+
+
+def typed_dicts(node):
+    """Every dict with a type, in lists and dicts alike."""
+    if isinstance(node, dict):
+        if 'type' in node:
+            yield node
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for child in node:
+            yield from typed_dicts(child)
+
+
+def own_text_of(path: Path) -> dict:
+    """What the file itself writes, without its bases."""
+    scope = {}
+    text = path.read_text().replace('{{', "'").replace('}}', "'")
+    exec(compile(text, path, 'exec'), scope)  # our own configs
+    return {k: v for k, v in scope.items() if not k.startswith('__')}
+
+
+@pytest.mark.parametrize('path', sorted(FOLDER.rglob('*.py')), ids=str)
+def test_every_type_that_a_config_writes_carries_its_prefix(path):
+    types = {d['type'] for d in typed_dicts(own_text_of(path))}
+    bare = {t for t in types if '.' not in t} - BARE
+    assert not bare, f'{path.name}: write the prefix of {bare}'
+
+
+def test_the_metafiles_list_every_config():
+    index = load(str(FOLDER.parent / 'model-index.yml'))['Import']
+    listed = {
+        model['Config']
+        for file in index
+        for model in load(str(FOLDER.parent / file))['Models']
+    }
+    assert listed == {f'configs/{p.relative_to(FOLDER)}' for p in CONFIGS}
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+def test_a_config_is_short(path):
+    assert len(path.read_text().splitlines()) <= 85
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+@pytest.mark.parametrize('inherited', [False, True])
+def test_the_model_and_all_parts_of_the_run_build(path, inherited, tmp_path):
+    cfg = read(path, inherited, tmp_path)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        build_all(cfg)
+
+
+def read(path, inherited, tmp_path):
+    if not inherited:
+        return Config.fromfile(path)
+    heir = tmp_path / 'heir.py'
+    heir.write_text(f"_base_ = ['mmclip::{path.relative_to(FOLDER)}']\n")
+    return Config.fromfile(heir)
+
+
+def build_all(cfg):
+    from mmengine import registry
+
+    model = registry.MODELS.build(copy.deepcopy(cfg.model))
+    assert sum(p.numel() for p in model.parameters()) > 0
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        dataset = dict(copy.deepcopy(loader.dataset), lazy_init=True)
+        for step in dataset.pop('pipeline'):
+            registry.TRANSFORMS.build(step)
+        built = registry.DATASETS.build(dict(dataset, pipeline=[]))
+        assert built.metainfo is not None
+    for hook in [*cfg.custom_hooks, *cfg.default_hooks.values()]:
+        registry.HOOKS.build(copy.deepcopy(hook))
+    for kind in (cfg.val_evaluator, cfg.test_evaluator):
+        for metric in typed_dicts(kind):
+            assert registry.METRICS.get(metric['type'])
+    for schedule in cfg.param_scheduler:
+        assert registry.PARAM_SCHEDULERS.get(schedule['type'])
