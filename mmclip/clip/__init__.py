@@ -1,0 +1,1 @@
+"""What all methods share: names, prompts, towers, weights, similarity."""

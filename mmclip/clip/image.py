@@ -1,0 +1,153 @@
+"""Encode images with the image tower of a CLIP: whole, layer by layer, dense.
+
+B images, C channels of a layer, D embedding width, h x w positions.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmclip.clip.towers import ResNetTower, TimmTower, ViTTower
+from mmclip.clip.weights import load_clip
+from mmclip.registry import MODELS
+
+# Of RGB in [0, 1]; times 255 they are what mmdet's preprocessor wants.
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@MODELS.register_module()
+class CLIPImageEncoder(nn.Module):
+    """Wrap an open_clip image tower; also a backbone for mmdet and mmseg.
+
+    Args:
+        model: ``'shapes-clip'``, an open_clip model name or config dict, or
+            a built open_clip model or image tower.
+        pretrained: Tag, local file or ``None``, as in
+            :func:`mmclip.clip.weights.load_clip`; unused for a built model.
+        out_indices: Layers that ``forward`` returns. A ViT counts its blocks
+            (default: the last), a CLIP ResNet its four stages and a timm
+            tower its ``feature_info`` (default: all).
+        frozen: Whether parameters get no gradient and the tower, batch norms
+            included, stays in eval mode. Gradients still reach the image.
+
+    Attributes:
+        tower (nn.Module): The wrapped tower; ``tower.visual`` is open_clip's.
+        out_channels (list[int]): C of each returned layer.
+        strides (list[int]): Image pixels a position, of each.
+        mean (tuple[float]): Colour mean of RGB in [0, 1] in training.
+        std (tuple[float]): Colour deviation.
+    """
+
+    def __init__(
+        self,
+        model: str | dict | nn.Module = 'shapes-clip',
+        pretrained: str | None = None,
+        *,
+        out_indices: tuple[int, ...] | None = None,
+        frozen: bool = True,
+    ) -> None:
+        super().__init__()
+        if not isinstance(model, nn.Module):
+            model, _ = load_clip(model, pretrained)
+        visual = getattr(model, 'visual', model)
+        self.tower = image_tower(visual, out_indices)
+        self.out_channels = self.tower.out_channels
+        self.strides = self.tower.strides
+        self.mean = tuple(getattr(visual, 'image_mean', None) or CLIP_MEAN)
+        self.std = tuple(getattr(visual, 'image_std', None) or CLIP_STD)
+        self.frozen = frozen
+        self.requires_grad_(not frozen)
+        self.train(not frozen)
+
+    def train(self, mode: bool = True):
+        """Set the mode; a frozen encoder stays in eval mode."""
+        return super().train(mode and not self.frozen)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Bring RGB images (B, 3, H, W) in [0, 1] to the tower's range."""
+        mean, std = (
+            torch.tensor(v, device=images.device, dtype=images.dtype)
+            for v in (self.mean, self.std)
+        )
+        return (images - mean[:, None, None]) / std[:, None, None]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the layers of ``out_indices``.
+
+        Args:
+            x: Normalised images (B, 3, H, W), of any size.
+
+        Returns:
+            A map (B, C, h, w) for each layer.
+        """
+        return tuple(self.tower.layers(x))
+
+    def pooled(self, x: Tensor, *, normalize: bool = True) -> Tensor:
+        """Embed whole images as open_clip's ``encode_image`` does.
+
+        Args:
+            x: Normalised images (B, 3, H, W).
+            normalize: Whether the embeddings get unit length.
+
+        Returns:
+            Embeddings (B, D).
+        """
+        embeddings = self.tower.pooled(x)
+        return F.normalize(embeddings, dim=1) if normalize else embeddings
+
+    def dense(self, x: Tensor, *, normalize: bool = True) -> Tensor:
+        """Embed every position, aligned with the text space.
+
+        Args:
+            x: Normalised images (B, 3, H, W).
+            normalize: Whether each position gets unit length.
+
+        Returns:
+            Embeddings (B, D, h, w).
+
+        Raises:
+            ValueError: The tower has no projection of single positions.
+        """
+        embeddings = self.tower.dense(x)
+        return F.normalize(embeddings, dim=1) if normalize else embeddings
+
+    def attention(self, x: Tensor) -> list[Tensor]:
+        """Return attention maps; token 0 is the class or mean token.
+
+        Args:
+            x: Normalised images (B, 3, H, W).
+
+        Returns:
+            (B, heads, L, L) for each block of a ViT, or for the one pool of a
+            CLIP ResNet; rows are queries, L = 1 + h * w.
+
+        Raises:
+            ValueError: The tower has none that can be read.
+        """
+        return self.tower.attention(x)
+
+
+def image_tower(visual: nn.Module, out_indices=None) -> nn.Module:
+    """Wrap an open_clip image tower by its kind.
+
+    Raises:
+        ValueError: It is none of open_clip's three kinds, or an index is out
+            of range.
+    """
+    from open_clip.modified_resnet import ModifiedResNet
+    from open_clip.timm_model import TimmModel
+    from open_clip.transformer import VisionTransformer
+
+    kinds = {
+        VisionTransformer: ViTTower,
+        ModifiedResNet: ResNetTower,
+        TimmModel: TimmTower,
+    }
+    for kind, wrap in kinds.items():
+        if isinstance(visual, kind):
+            return wrap(visual, out_indices)
+    raise ValueError(
+        f'{type(visual).__name__} is no image tower of open_clip: expected '
+        f'{", ".join(k.__name__ for k in kinds)}'
+    )

@@ -1,0 +1,36 @@
+"""Split free text into the names that it lists."""
+
+import re
+
+ARTICLES = re.compile(r'^(?:a|an|the)\s+', re.IGNORECASE)
+SEPARATORS = re.compile(r'\s*(?:\.(?=\s|$)|[,;\n]|\s+and\s+)\s*')
+
+
+def split_phrases(text) -> list[str] | dict:
+    """Split ``'a red circle . blue square'`` into names.
+
+    Names end at a full stop, comma, semicolon, line break or "and"; leading
+    articles go and repeated names are kept once. Lists and dicts
+    (``{label: [prompts]}``) pass as they are.
+
+    Args:
+        text: A string, or names already split.
+
+    Returns:
+        Names in the order of the text.
+
+    Raises:
+        ValueError: The text holds no name.
+    """
+    if not isinstance(text, str):
+        return text if isinstance(text, dict) else list(text)
+    phrases = (
+        ARTICLES.sub('', part.strip()) for part in SEPARATORS.split(text)
+    )
+    names = list(dict.fromkeys(filter(None, phrases)))
+    if not names:
+        raise ValueError(
+            f'no name in the text {text!r}: list what to look for, such as '
+            "'red circle . blue square'"
+        )
+    return names

@@ -1,0 +1,396 @@
+"""Read features out of the three kinds of image tower that open_clip has.
+
+B images, C channels of a layer, D embedding width, h x w positions, L tokens
+(one for the class and h x w for the positions).
+
+Nothing of open_clip is copied: its own forward runs, position embeddings are
+swapped for resized ones, and hooks take what lies on the way.
+
+Convention: position (0, 0) is the top left; position embeddings are resized
+bicubically with antialiasing and align_corners=False, as open_clip does when
+it loads weights for another image size.
+"""
+
+from collections.abc import Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+
+class EnoughError(Exception):
+    """Ends a forward pass once the last wanted module has run."""
+
+
+@contextmanager
+def outputs_of(modules: Sequence[nn.Module], stop: bool = False):
+    """Collect what ``modules`` return while the block runs.
+
+    Args:
+        modules: In the order in which they run.
+        stop: Whether the pass ends after the last of them.
+
+    Yields:
+        A list that fills with their outputs.
+    """
+    kept = []
+
+    def keep(module, _, output):
+        kept.append(output)
+        if stop and module is modules[-1]:
+            raise EnoughError
+
+    handles = [module.register_forward_hook(keep) for module in modules]
+    try:
+        yield kept
+    except EnoughError:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def arguments_to(modules: Sequence[nn.Module], **arguments):
+    """Call ``modules`` with other keyword arguments while the block runs."""
+
+    def exchange(_, args, kwargs):
+        return args, {**kwargs, **arguments}
+
+    handles = [
+        module.register_forward_pre_hook(exchange, with_kwargs=True)
+        for module in modules
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def resize_positions(embedding: Tensor, native, grid) -> Tensor:
+    """Resize the position embeddings of a grid; the class token's stays.
+
+    Args:
+        embedding: Class token first, (1 + h0 * w0, C).
+        native: (h0, w0).
+        grid: The wanted (h, w).
+
+    Returns:
+        Embeddings (1 + h * w, C).
+    """
+    if tuple(native) == tuple(grid):
+        return embedding
+    token, places = embedding[:1], embedding[1:]
+    image = places.t().reshape(1, -1, *native)  # (1, C, h0, w0)
+    image = F.interpolate(
+        image.float(), grid, mode='bicubic', antialias=True
+    )  # (1, C, h, w)
+    places = image.flatten(2)[0].t().to(embedding.dtype)
+    return torch.cat([token, places])  # (1 + h * w, C)
+
+
+def tokens_to_map(tokens: Tensor, grid) -> Tensor:
+    """Lay tokens (B, 1 + h * w, C) out as a map (B, C, h, w)."""
+    return tokens[:, 1:].transpose(1, 2).unflatten(2, tuple(grid))
+
+
+def choose(indices: Sequence[int] | None, default, count: int) -> list[int]:
+    """Return ascending layer indices, negative ones counted from the end.
+
+    Raises:
+        ValueError: An index is out of range.
+    """
+    chosen = list(default if indices is None else indices)
+    if not chosen or any(not -count <= k < count for k in chosen):
+        raise ValueError(
+            f'out_indices={chosen}: this tower has the layers 0 to {count - 1}'
+        )
+    return sorted({k % count for k in chosen})
+
+
+class ViTTower(nn.Module):
+    """Wrap open_clip's ``VisionTransformer``; its layers are the blocks.
+
+    Images whose sides are no multiple of the patch are padded with zeros at
+    the right and bottom.
+    """
+
+    def __init__(self, visual: nn.Module, out_indices=None) -> None:
+        super().__init__()
+        self.visual = visual
+        count = len(self.blocks)
+        self.out_indices = choose(out_indices, [-1], count)
+        self.out_channels = [visual.conv1.out_channels] * len(self.out_indices)
+        self.strides = [visual.patch_size[0]] * len(self.out_indices)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """Return the transformer's blocks."""
+        return self.visual.transformer.resblocks
+
+    def run(self, x: Tensor):
+        """Run open_clip's forward on images of any size."""
+        high, wide = self.visual.patch_size
+        x = F.pad(x, (0, -x.shape[3] % wide, 0, -x.shape[2] % high))
+        positions = resize_positions(
+            self.visual.positional_embedding,
+            self.visual.grid_size,
+            self.grid(x),
+        )
+        swapped = {'positional_embedding': positions}
+        return functional_call(self.visual, swapped, (x,))
+
+    def grid(self, x: Tensor) -> tuple[int, int]:
+        """Return how many patches (h, w) cover the images."""
+        high, wide = self.visual.patch_size
+        return -(-x.shape[2] // high), -(-x.shape[3] // wide)
+
+    def layers(self, x: Tensor) -> list[Tensor]:
+        """Return the chosen blocks' positions, each (B, C, h, w)."""
+        wanted = [self.blocks[k] for k in self.out_indices]
+        with outputs_of(wanted, stop=True) as tokens:
+            self.run(x)
+        return [tokens_to_map(t, self.grid(x)) for t in tokens]
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """Return the image embeddings (B, D)."""
+        out = self.run(x)
+        return out[0] if self.visual.output_tokens else out
+
+    def dense(self, x: Tensor) -> Tensor:
+        """Return each position's own value in the text space (B, D, h, w).
+
+        In the last block every token attends to itself alone, which leaves
+        the value path (MaskCLIP, sec. 3.3).
+        """
+        if self.visual.attn_pool is not None:
+            raise ValueError(
+                'this tower pools with learned queries (CoCa), so its '
+                'positions have no projection to the text space of their own'
+            )
+        h, w = self.grid(x)
+        count = 1 + h * w
+        alone = x.new_full((count, count), -torch.inf).fill_diagonal_(0)
+        last = self.blocks[-1]
+        kept = outputs_of([last], stop=True)
+        with arguments_to([last], attn_mask=alone), kept as tokens:
+            self.run(x)
+        values = self.visual.ln_post(tokens[0])  # (B, 1 + h * w, C)
+        if self.visual.proj is not None:
+            values = values @ self.visual.proj
+        return tokens_to_map(values, (h, w))
+
+    def attention(self, x: Tensor) -> list[Tensor]:
+        """Return every block's attention (B, heads, L, L), L = 1 + h * w."""
+        pools = [block.attn for block in self.blocks]
+        if not all(isinstance(p, nn.MultiheadAttention) for p in pools):
+            raise ValueError(
+                f'the attention of {type(pools[0]).__name__} cannot be read: '
+                'this tower normalises queries or scales heads'
+            )
+        each = dict(need_weights=True, average_attn_weights=False)
+        with arguments_to(pools, **each), outputs_of(pools, True) as outputs:
+            self.run(x)
+        return [weights for _, weights in outputs]
+
+
+class ResNetTower(nn.Module):
+    """Wrap open_clip's ``ModifiedResNet``; layers 0 to 3 are layer1 to 4."""
+
+    def __init__(self, visual: nn.Module, out_indices=None) -> None:
+        super().__init__()
+        self.visual = visual
+        self.out_indices = choose(out_indices, range(4), 4)
+        stages = [self.stages[k] for k in self.out_indices]
+        self.out_channels = [s[-1].conv3.out_channels for s in stages]
+        self.strides = [4 << k for k in self.out_indices]
+
+    @property
+    def stages(self) -> list[nn.Module]:
+        """Return layer1 to layer4."""
+        return [getattr(self.visual, f'layer{k}') for k in (1, 2, 3, 4)]
+
+    def layers(self, x: Tensor) -> list[Tensor]:
+        """Return the chosen stages' maps, each (B, C, h, w)."""
+        return self.run(x, self.out_indices)
+
+    def run(self, x: Tensor, indices: Sequence[int] = (3,)) -> list[Tensor]:
+        """Run the stages and return the outputs of some."""
+        wanted = [self.stages[k] for k in indices]
+        with outputs_of(wanted, stop=True) as maps:
+            self.visual(x)
+        return maps
+
+    def positions(self, grid) -> Tensor:
+        """Return the pool's position embeddings for (h, w), (L, C)."""
+        embedding = self.visual.attnpool.positional_embedding
+        side = round((len(embedding) - 1) ** 0.5)
+        return resize_positions(embedding, (side, side), grid)
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """Return the image embeddings (B, D)."""
+        (features,) = self.run(x)
+        swapped = {'positional_embedding': self.positions(features.shape[2:])}
+        return functional_call(self.visual.attnpool, swapped, (features,))
+
+    def tokens(self, features: Tensor) -> Tensor:
+        """Return what the pool attends to: mean, then positions, (B, L, C)."""
+        places = features.flatten(2).transpose(1, 2)  # (B, h * w, C)
+        mean = places.mean(dim=1, keepdim=True)
+        grid = features.shape[2:]
+        return torch.cat([mean, places], dim=1) + self.positions(grid)
+
+    def dense(self, x: Tensor) -> Tensor:
+        """Return the values that the pool averages, (B, D, h, w)."""
+        (features,) = self.run(x)
+        pool = self.visual.attnpool
+        values = pool.c_proj(pool.v_proj(self.tokens(features)))  # (B, L, D)
+        return tokens_to_map(values, features.shape[2:])
+
+    def attention(self, x: Tensor) -> list[Tensor]:
+        """Return the pool's attention, [(B, heads, L, L)]."""
+        (features,) = self.run(x)
+        pool = self.visual.attnpool
+        tokens = self.tokens(features)
+        query, key = (
+            project(tokens).unflatten(2, (pool.num_heads, -1)).transpose(1, 2)
+            for project in (pool.q_proj, pool.k_proj)
+        )  # (B, heads, L, C / heads)
+        scores = query @ key.mT / query.shape[-1] ** 0.5
+        return [scores.softmax(dim=-1)]
+
+
+class TimmTower(nn.Module):
+    """Wrap open_clip's ``TimmModel``; layers are timm's feature_info."""
+
+    def __init__(self, visual: nn.Module, out_indices=None) -> None:
+        super().__init__()
+        self.visual = visual
+        take_any_size(visual.trunk)
+        info = visual.trunk.feature_info
+        info = getattr(info, 'info', info)
+        default = range(len(info)) if self.convolutional else [-1]
+        self.out_indices = choose(out_indices, default, len(info))
+        self.out_channels = [info[k]['num_chs'] for k in self.out_indices]
+        self.strides = [info[k]['reduction'] for k in self.out_indices]
+
+    @property
+    def convolutional(self) -> bool:
+        """Tell whether the trunk ends in a map rather than in tokens."""
+        return not hasattr(self.visual.trunk, 'num_prefix_tokens')
+
+    def cover(self, x: Tensor) -> Tensor:
+        """Pad images with zeros to whole patches, where the trunk has any."""
+        if self.convolutional:
+            return x
+        trunk = self.visual.trunk
+        high, wide = trunk.patch_embed.patch_size
+        x = F.pad(x, (0, -x.shape[3] % wide, 0, -x.shape[2] % high))
+        rope = getattr(trunk, 'rope', None)
+        if hasattr(rope, 'update_feat_shape'):  # EVA keeps the last size's
+            rope.update_feat_shape([x.shape[2] // high, x.shape[3] // wide])
+        return x
+
+    def layers(self, x: Tensor) -> list[Tensor]:
+        """Return the chosen layers' maps, each (B, C, h, w)."""
+        return self.visual.trunk.forward_intermediates(
+            self.cover(x),
+            indices=self.out_indices,
+            stop_early=True,
+            output_fmt='NCHW',
+            intermediates_only=True,
+        )
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """Return the image embeddings (B, D)."""
+        return self.visual(self.cover(x))
+
+    def dense(self, x: Tensor) -> Tensor:
+        """Project each position alone as the pooled one is, (B, D, h, w).
+
+        A norm between pool and projection divides every position by the
+        deviation of the pooled vector. So behind an average pool and a linear
+        projection the mean over the positions is the pooled embedding.
+        """
+        x = self.cover(x)
+        trunk = self.visual.trunk
+        features = trunk.forward_features(x)
+        if self.convolutional:
+            grid = features.shape[2:]
+            places = features.flatten(2).transpose(1, 2)  # (B, h * w, C)
+            single = places.flatten(0, 1)[:, :, None, None]
+        else:
+            grid = trunk.patch_embed.dynamic_feat_size(x.shape[2:])
+            prefix = trunk.num_prefix_tokens
+            places = features[:, prefix:]  # (B, h * w, C)
+            # One token, repeated: a pool of any kind returns its value.
+            single = places.flatten(0, 1)[:, None].repeat(1, prefix + 1, 1)
+        with pooled_deviation(self.pool_norm, places):
+            values = self.visual.head(trunk.forward_head(single))
+        values = values.unflatten(0, places.shape[:2])  # (B, h * w, D)
+        return values.transpose(1, 2).unflatten(2, tuple(grid))
+
+    @property
+    def pool_norm(self) -> nn.Module | None:
+        """Return the layer norm between an average pool and the head."""
+        trunk = self.visual.trunk
+        norm = getattr(trunk, 'fc_norm', None)
+        norm = norm or getattr(getattr(trunk, 'head', None), 'norm', None)
+        return norm if isinstance(norm, nn.LayerNorm) else None
+
+    def attention(self, x: Tensor) -> list[Tensor]:
+        """Refuse: timm's towers do not hand out attention."""
+        raise ValueError(
+            f'{type(self.visual.trunk).__name__} gives no attention: take an '
+            "open_clip ViT such as 'ViT-B-32' or a ResNet such as 'RN50'"
+        )
+
+
+def take_any_size(trunk: nn.Module) -> None:
+    """Switch on a timm transformer's own resizing of position embeddings.
+
+    It is an argument of timm's constructor that open_clip does not pass on.
+    Nothing changes at the native size.
+    """
+    if getattr(trunk, 'dynamic_img_size', True):
+        return
+    from timm.layers import Format
+
+    trunk.dynamic_img_size = True
+    trunk.patch_embed.strict_img_size = False
+    trunk.patch_embed.flatten = False
+    trunk.patch_embed.output_fmt = Format.NHWC
+
+
+@contextmanager
+def pooled_deviation(norm: nn.LayerNorm | None, places: Tensor):
+    """Let ``norm`` divide by the deviation of each image's mean position.
+
+    Layer norm is linear but for that division.
+
+    Args:
+        norm: The norm that reads pooled features, if there is one.
+        places: The positions (B, h * w, C) that go through it one by one.
+    """
+    if norm is None:
+        yield
+        return
+    variance = places.mean(dim=1).var(dim=-1, unbiased=False)  # (B,)
+    scale = (variance + norm.eps).rsqrt().repeat_interleave(places.shape[1])
+
+    def linear(module, args, output):
+        flat = args[0].flatten(1)  # (B * h * w, C)
+        centred = flat - flat.mean(dim=1, keepdim=True)
+        out = centred * scale[:, None]
+        if module.weight is not None:
+            out = out * module.weight + module.bias
+        return out.reshape(output.shape)
+
+    handle = norm.register_forward_hook(linear)
+    try:
+        yield
+    finally:
+        handle.remove()
