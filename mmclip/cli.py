@@ -1,0 +1,166 @@
+"""The command line: ``mmclip detect | train | test | models | doctor``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmclip import __version__, jobs
+
+USER_ERRORS = (ValueError, OSError, ImportError, RuntimeError)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe all commands and their options."""
+    parser = argparse.ArgumentParser(
+        prog='mmclip',
+        description='What grew out of CLIP, in OpenMMLab runners.',
+    )
+    parser.add_argument('--version', action='version', version=__version__)
+    commands = parser.add_subparsers(dest='command', required=True)
+
+    def command(name, run, text):
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.add_argument(
+            '--debug',
+            action='store_true',
+            help='show where an error came from',
+        )
+        sub.set_defaults(run=run)
+        return sub
+
+    add_detect_options(
+        command('detect', detect, 'Find what a text names in pictures.')
+    )
+    jobs.add_train_options(command('train', jobs.train, 'Train a config.'))
+    jobs.add_test_options(command('test', jobs.test, 'Test a checkpoint.'))
+    models = command('models', list_models, 'List the configs and weights.')
+    models.add_argument(
+        'filter', nargs='?', default='', help='show names that contain this'
+    )
+    command(
+        'doctor',
+        doctor,
+        'Say what is installed, what is missing and what mmclip mends.',
+    )
+    return parser
+
+
+def add_detect_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``mmclip detect``."""
+    parser.add_argument('images', nargs='+', metavar='IMAGE')
+    parser.add_argument(
+        '--text',
+        help='names, such as "red circle . blue '
+        'square"; default: the names saved in the checkpoint',
+    )
+    parser.add_argument(
+        '--model',
+        required=True,
+        metavar='WORK_DIR|FILE',
+        help='work directory of a training, or a checkpoint',
+    )
+    parser.add_argument(
+        '--config', help='its config, where the checkpoint does not hold it'
+    )
+    parser.add_argument('--score-thr', type=float, default=0.3)
+    parser.add_argument(
+        '--out',
+        default='outputs',
+        metavar='DIR',
+        help='where pictures and detections.json go',
+    )
+    parser.add_argument(
+        '--device',
+        help='such as cuda:0; default: the first accelerator, else cpu',
+    )
+
+
+def detect(args) -> None:
+    """Detect in every image; write pictures and one JSON file."""
+    import json
+
+    from mmclip.inference.detector import Detector
+    from mmclip.inference.image import load_image
+    from mmclip.visualization import draw_detections, save_picture
+
+    images = {path: load_image(path) for path in args.images}
+    detector = Detector(args.model, config=args.config, device=args.device)
+    out, records = Path(args.out), {}
+    for path, image in images.items():
+        found = detector(image, args.text, score_thr=args.score_thr)
+        picture = draw_detections(
+            image,
+            found['boxes'],
+            found['labels'],
+            found['scores'],
+            found.get('masks'),
+            512,
+        )
+        target = out / f'{Path(path).stem}.png'
+        save_picture(target, picture)
+        print(f'{path}: {describe(found)} -> {target}')
+        records[path] = {
+            key: found[key] if key == 'labels' else found[key].tolist()
+            for key in ('labels', 'scores', 'boxes')
+        }
+    partial = out / '.detections.json'
+    partial.write_text(json.dumps(records, indent=1))
+    partial.replace(out / 'detections.json')
+
+
+def describe(found: dict) -> str:
+    """Say in one line what was found."""
+    if not found['labels']:
+        return 'nothing found'
+    return ', '.join(
+        f'{name} {score:.2f}'
+        for name, score in zip(found['labels'], found['scores'].tolist())
+    )
+
+
+def list_models(args) -> None:
+    """Print the configs that come with the package and their weights."""
+    from mmengine.fileio import load
+
+    folder = jobs.config_folder()
+    for metafile in sorted(folder.glob('*/metafile.yml')):
+        for model in load(metafile).get('Models', []):
+            if args.filter in model['Name']:
+                print(
+                    f'{model["Name"]:<44} {model["In Collection"]:<10} '
+                    f'{model.get("Weights", "no published weights")}'
+                )
+
+
+def doctor(args) -> int:
+    """Print what is installed, mended and wrong; 1 if anything is."""
+    from mmclip.doctor import report
+
+    return min(report(), 1)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; return its exit code.
+
+    A user's error ends in one message and code 1; ``--debug`` shows its
+    traceback.
+    """
+    args = build_parser().parse_args(argv)
+    try:
+        code = args.run(args)
+    except KeyboardInterrupt:
+        print(
+            'interrupted: what was saved stays; train again with --resume',
+            file=sys.stderr,
+        )
+        return 130
+    except USER_ERRORS as error:
+        if args.debug:
+            raise
+        print(f'error: {error}\n(--debug shows where)', file=sys.stderr)
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

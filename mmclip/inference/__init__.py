@@ -1,0 +1,1 @@
+"""From an image to a plain dict, without a config in sight."""

@@ -1,0 +1,144 @@
+"""Draw what was found: boxes, masks and names of any vocabulary.
+
+Images are uint8 (H, W, 3) RGB; boxes are xyxy pixels of the image drawn on.
+"""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+PALETTE = np.array(
+    [
+        [230, 60, 60],
+        [60, 160, 60],
+        [60, 90, 220],
+        [200, 150, 0],
+        [160, 60, 190],
+        [0, 160, 170],
+        [240, 120, 30],
+        [220, 80, 150],
+    ],
+    np.uint8,
+)
+
+
+def draw_detections(
+    image: np.ndarray, boxes, names, scores=None, masks=None, min_side: int = 0
+) -> np.ndarray:
+    """Draw boxes with their names, and masks where there are any.
+
+    Args:
+        image: (H, W, 3) RGB.
+        boxes: (N, 4).
+        names: N names; equal names share a colour.
+        scores: N scores, or None.
+        masks: (N, H, W) bool, or None.
+        min_side: The picture is enlarged until its longer side has so many
+            pixels.
+
+    Returns:
+        The picture, (H', W', 3) RGB.
+    """
+    height, width = image.shape[:2]
+    zoom = max(1.0, min_side / max(height, width))
+    size = round(width * zoom), round(height * zoom)
+    picture = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    colours = {
+        name: PALETTE[i % len(PALETTE)].tolist()
+        for i, name in enumerate(dict.fromkeys(names))
+    }
+    if masks is not None:
+        for mask, name in zip(masks, names):
+            shown = cv2.resize(np.asarray(mask, np.uint8), size) > 0
+            picture[shown] = (
+                0.6 * picture[shown] + 0.4 * np.array(colours[name])
+            ).astype(np.uint8)
+    for i, (box, name) in enumerate(zip(boxes, names)):
+        label = name if scores is None else f'{name} {float(scores[i]):.2f}'
+        _draw_box(picture, np.asarray(box) * zoom, label, colours[name])
+    return picture
+
+
+def _draw_box(picture, box, label: str, colour) -> None:
+    left, top, right, bottom = (int(round(float(v))) for v in box)
+    cv2.rectangle(picture, (left, top), (right, bottom), colour, 2)
+    (width, height), base = cv2.getTextSize(
+        label, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1
+    )
+    left = max(0, min(left, picture.shape[1] - width))
+    top = max(height + base, top)
+    cv2.rectangle(
+        picture, (left, top - height - base), (left + width, top), colour, -1
+    )
+    cv2.putText(
+        picture,
+        label,
+        (left, top - base // 2 - 1),
+        cv2.FONT_HERSHEY_SIMPLEX,
+        0.45,
+        (255, 255, 255),
+        1,
+        cv2.LINE_AA,
+    )
+
+
+def draw_sample(
+    inputs, truth, found, classes, score_thr: float, min_side: int = 512
+) -> np.ndarray:
+    """Draw the truth on the left and what was found on the right.
+
+    Args:
+        inputs: (3, H, W) uint8 BGR network input, before normalisation.
+        truth: mmdet data sample with ``gt_instances`` in network pixels, if
+            it has any.
+        found: The same image's data sample with ``pred_instances`` in
+            original pixels.
+        classes: Names of the labels.
+        score_thr: Least score drawn.
+        min_side: As in :func:`draw_detections`.
+    """
+    height, width = found.img_shape
+    image = np.ascontiguousarray(
+        inputs[[2, 1, 0], :height, :width].permute(1, 2, 0).cpu().numpy()
+    )
+    pred = found.pred_instances.cpu().numpy()
+    pred = pred[pred.scores >= score_thr]
+    zoom = np.tile(found.get('scale_factor', (1.0, 1.0)), 2)
+    masks = pred.masks if 'masks' in pred and len(pred) else None
+    names = (
+        list(pred.label_names)
+        if 'label_names' in pred
+        else [classes[label] for label in pred.labels]
+    )
+    right = draw_detections(
+        image, pred.bboxes * zoom, names, pred.scores, masks, min_side
+    )
+    if 'gt_instances' not in truth or 'bboxes' not in truth.gt_instances:
+        return right
+    boxes = truth.gt_instances.bboxes
+    boxes = getattr(boxes, 'tensor', boxes).cpu().numpy()
+    left = draw_detections(
+        image,
+        boxes,
+        [classes[i] for i in truth.gt_instances.labels.tolist()],
+        min_side=min_side,
+    )
+    return np.concatenate([left, right], axis=1)
+
+
+def save_picture(path, picture: np.ndarray) -> None:
+    """Write an RGB picture, whole or not at all; the folder is made.
+
+    Raises:
+        OSError: The picture cannot be written there.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ok, data = cv2.imencode(path.suffix or '.png', picture[..., ::-1])
+    if not ok:
+        raise OSError(f'{path}: cannot write a picture of this type')
+    partial = path.with_name(f'.{path.name}.{os.getpid()}')
+    partial.write_bytes(data.tobytes())
+    os.replace(partial, path)
