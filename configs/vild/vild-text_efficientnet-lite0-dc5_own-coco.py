@@ -30,10 +30,11 @@ model = dict(
     rpn_head=dict(in_channels=width, feat_channels=128),
     roi_head=dict(
         type='mmclip.ViLDRoIHead',
-        bbox_roi_extractor=dict(out_channels=width),
+        bbox_roi_extractor=dict(
+            out_channels=width, roi_layer=dict(output_size=5)),
         bbox_head=dict(  # one linear map of the mean feature names a box
             type='mmdet.ConvFCBBoxHead', with_avg_pool=True, in_channels=width,
-            num_reg_convs=1, conv_out_channels=128, reg_class_agnostic=True,
+            roi_feat_size=5, num_reg_convs=1, conv_out_channels=128, reg_class_agnostic=True,
             cls_predictor_cfg=dict(
                 type='mmclip.TextEmbeddingClassifier', temperature=0.05,
                 vocabulary=vocabulary))),
@@ -43,12 +44,12 @@ model = dict(
 
 load = dict(type='mmengine.LoadImageFromFile')
 boxes = dict(type='mmdet.LoadAnnotations', with_bbox=True)
-resize = dict(type='mmdet.Resize', scale=(640, 640), keep_ratio=True)
+resize = dict(type='mmdet.Resize', scale=(512, 512), keep_ratio=True)
 flip = dict(type='mmdet.RandomFlip', prob=0.5)
 pack = dict(type='mmdet.PackDetInputs')
-train_dataloader = dict(dataset=dict(
+train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(
     **split, pipeline=[load, boxes, resize, flip, pack]))
-val_dataloader = dict(dataset=dict(**split, pipeline=[
+val_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(**split, pipeline=[
     load, boxes, resize, dict(**pack, meta_keys=(
         'img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))]))
 test_dataloader = val_dataloader

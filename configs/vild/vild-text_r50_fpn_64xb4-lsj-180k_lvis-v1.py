@@ -2,10 +2,5 @@
 _base_ = [
     '../_base_/models/vild-text_r50_fpn.py',
     '../_base_/datasets/lvis-v1_lsj.py', '../_base_/schedules/vild_180k.py',
-    '../_base_/default_runtime.py'
-]
-default_scope = 'mmdet'
-custom_hooks = [
-    dict(type='mmclip.VocabularyHook'),
-    dict(type='mmclip.RNGStateHook'),
+    '../_base_/detection_runtime.py'
 ]

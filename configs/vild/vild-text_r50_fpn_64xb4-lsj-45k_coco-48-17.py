@@ -3,9 +3,8 @@
 _base_ = [
     '../_base_/models/vild-text_r50_fpn.py',
     '../_base_/datasets/coco-48-17_lsj.py', '../_base_/schedules/vild_180k.py',
-    '../_base_/default_runtime.py'
+    '../_base_/detection_runtime.py'
 ]
-default_scope = 'mmdet'
 max_iters = 45000
 train_cfg = dict(max_iters=max_iters, val_interval=15000)
 param_scheduler = [
@@ -13,8 +12,4 @@ param_scheduler = [
          end=1000),
     dict(type='mmengine.MultiStepLR', by_epoch=False, begin=0, end=max_iters,
          milestones=[40500, 42750], gamma=0.1),
-]
-custom_hooks = [
-    dict(type='mmclip.VocabularyHook'),
-    dict(type='mmclip.RNGStateHook'),
 ]

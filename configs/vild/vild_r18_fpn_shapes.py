@@ -1,9 +1,8 @@
 # ViLD-text on the shapes world: no download, minutes on two CPU cores.
 _base_ = [
     'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
-    '../_base_/datasets/shapes_detection.py', '../_base_/default_runtime.py'
+    '../_base_/datasets/shapes_detection.py', '../_base_/detection_runtime.py'
 ]
-default_scope = 'mmdet'
 
 # ---- what you will want to change ----
 max_iters = 800
@@ -24,7 +23,7 @@ model = dict(
     backbone=dict(
         depth=18,
         base_channels=16,
-        frozen_stages=1,
+        frozen_stages=4,  # shapes-clip's image side as it is
         init_cfg=dict(
             type='Pretrained', checkpoint='mmclip://shapes-clip',
             prefix='visual.trunk.')),
@@ -48,7 +47,7 @@ model = dict(
             class_agnostic=True)),
     train_cfg=dict(
         rpn_proposal=dict(nms_pre=500, max_per_img=200),
-        rcnn=dict(sampler=dict(num=64))),
+        rcnn=dict(sampler=dict(num=32))),
     test_cfg=dict(
         rpn=dict(nms_pre=300, max_per_img=100),
         rcnn=dict(score_thr=1e-4, max_per_img=100)))
@@ -70,6 +69,13 @@ custom_hooks = [
     dict(type='mmclip.VocabularyHook'),
     dict(type='mmclip.RNGStateHook'),
     dict(type='mmclip.PicturesHook', count=16),
-    dict(type='mmclip.ReportHook', metrics=[
-        'bbox_base_mAP_50', 'bbox_novel_mAP_50', 'bbox_unseen_mAP_50']),
+    dict(
+        type='mmclip.ReportHook',
+        metrics=['bbox_base_mAP_50', 'bbox_novel_mAP_50',
+                 'bbox_unseen_mAP_50'],
+        next_steps=[
+            'test it:    python tools/test.py {config} {checkpoint}',
+            'detect:     mmclip detect IMAGE --text "red circle . blue square"'
+            ' --model {work_dir}',
+        ]),
 ]

@@ -16,8 +16,8 @@ CONFIGS = sorted(
     for path in FOLDER.rglob('*.py')
     if '_base_' not in path.relative_to(FOLDER).parts
 )
-# names that mmengine and mmcv know bare alone
-BARE = {'AdamW', 'SGD', 'SyncBN', 'BN', 'Pretrained'}
+# names that mmengine, mmcv and mmdet's inferencer look for as they stand
+BARE = {'AdamW', 'SGD', 'SyncBN', 'BN', 'Pretrained', 'LoadImageFromFile'}
 
 
 def typed_dicts(node):

@@ -16,7 +16,7 @@ novel_classes = (
 size = (1024, 1024)
 
 train_pipeline = [
-    dict(type='mmengine.LoadImageFromFile'),
+    dict(type='LoadImageFromFile'),
     dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
     dict(type='mmengine.RandomResize', scale=size, ratio_range=(0.1, 2.0),
          keep_ratio=True),
@@ -27,12 +27,12 @@ train_pipeline = [
     dict(type='mmdet.PackDetInputs'),
 ]
 test_pipeline = [
-    dict(type='mmengine.LoadImageFromFile'),
+    dict(type='LoadImageFromFile'),
     dict(type='mmdet.Resize', scale=size, keep_ratio=True),
     dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
     dict(type='mmdet.PackDetInputs',
          meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape',
-                    'scale_factor')),
+                    'scale_factor', 'text', 'custom_entities')),
 ]
 split = dict(type='mmclip.OVCocoDataset', data_root=data_root,
              base_classes=base_classes, novel_classes=novel_classes)

@@ -1,9 +1,11 @@
 # The shapes world as a detection task: trained on the base names alone,
 # tested on base, novel and unseen names together.
+load = dict(type='LoadImageFromFile')  # for inference; scenes are drawn
 pack = dict(
     type='mmdet.PackDetInputs',
     meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape',
-               'scale_factor', 'flip', 'flip_direction', 'instances'))
+               'scale_factor', 'flip', 'flip_direction', 'instances', 'text',
+               'custom_entities'))
 annotations = dict(
     type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True)
 resize = dict(type='mmdet.Resize', scale=(128, 128), keep_ratio=True)
@@ -38,7 +40,7 @@ val_dataloader = dict(
         objects_of=('base', 'novel', 'unseen'),
         classes_of=('base', 'novel', 'unseen'),
         test_mode=True,
-        pipeline=[resize, annotations, pack]))
+        pipeline=[load, resize, annotations, pack]))
 test_dataloader = val_dataloader
 val_evaluator = dict(type='mmclip.OVCocoMetric', metric=['bbox', 'segm'])
 test_evaluator = val_evaluator
