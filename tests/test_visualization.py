@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+
+from mmclip.visualization import (
+    PALETTE,
+    draw_detections,
+    draw_sample,
+    save_picture,
+)
+
+GREY = np.full((40, 60, 3), 128, np.uint8)
+
+
+def test_a_box_is_drawn_where_it_is_in_the_colour_of_its_name():
+    picture = draw_detections(GREY, [[20, 20, 50, 35]], ['cat'])
+    assert picture.shape == GREY.shape
+    assert (picture[35, 21:50] == PALETTE[0]).all()
+    assert (picture[25:30, 30:40] == 128).all()
+    assert (GREY == 128).all(), 'the image itself stays'
+
+
+def test_equal_names_share_a_colour():
+    boxes = [[5, 20, 15, 30], [20, 20, 30, 30], [40, 20, 50, 30]]
+    picture = draw_detections(GREY, boxes, ['cat', 'dog', 'cat'])
+    first, second, third = picture[30, 10], picture[30, 25], picture[30, 45]
+    assert (first == third).all()
+    assert (first != second).any()
+
+
+def test_a_mask_tints_its_pixels_alone():
+    mask = np.zeros((1, 40, 60), bool)
+    mask[0, 30:35, 10:20] = True
+    picture = draw_detections(GREY, [[0, 20, 59, 39]], ['cat'], masks=mask)
+    assert (picture[32, 15] != 128).any()
+    assert (picture[32, 30] == 128).all()
+
+
+def test_a_small_image_is_enlarged_with_its_boxes():
+    picture = draw_detections(GREY, [[20, 20, 50, 35]], ['cat'], min_side=240)
+    assert picture.shape == (160, 240, 3)
+    assert (picture[140, 90:190] == PALETTE[0]).all()
+
+
+@pytest.mark.parametrize('image', [GREY, np.zeros((1, 1, 3), np.uint8)])
+def test_nothing_found_leaves_the_image(image):
+    picture = draw_detections(image, np.zeros((0, 4)), [], np.zeros(0))
+    assert (picture == image).all()
+
+
+def sample(**instances):
+    made = DetDataSample(
+        metainfo=dict(img_shape=(40, 60), scale_factor=(1.0, 1.0))
+    )
+    for key, value in instances.items():
+        setattr(made, key, InstanceData(**value))
+    return made
+
+
+def test_truth_stands_beside_what_was_found():
+    inputs = torch.full((3, 40, 64), 128, dtype=torch.uint8)  # padded
+    truth = sample(
+        gt_instances=dict(
+            bboxes=torch.tensor([[20.0, 20, 50, 35]]), labels=torch.tensor([1])
+        )
+    )
+    found = sample(
+        pred_instances=dict(
+            bboxes=torch.tensor([[20.0, 20, 50, 35], [0.0, 0, 9, 9]]),
+            scores=torch.tensor([0.9, 0.1]),
+            labels=torch.tensor([0, 0]),
+            label_names=['dog', 'dog'],
+        )
+    )
+    picture = draw_sample(inputs, truth, found, ['cat', 'dog'], 0.3, 0)
+    assert picture.shape == (40, 120, 3)
+    left, right = picture[:, :60], picture[:, 60:]
+    assert (left[35, 25:45] == PALETTE[0]).all()
+    assert (right[35, 25:45] == PALETTE[0]).all()
+    assert (right[9, 2:8] == 128).all(), 'a low score is not drawn'
+
+
+def test_a_picture_is_written_whole_in_its_colours(tmp_path):
+    import cv2
+
+    red = np.zeros((4, 4, 3), np.uint8)
+    red[..., 0] = 255
+    save_picture(tmp_path / 'new' / 'red.png', red)
+    assert (cv2.imread(str(tmp_path / 'new/red.png')) == [0, 0, 255]).all()
+    assert len(list((tmp_path / 'new').iterdir())) == 1
