@@ -368,7 +368,8 @@ def test_an_error_that_is_not_the_files_is_passed_on(tmp_path, monkeypatch):
     def full(file, map_location):
         raise MemoryError('no memory is left')
 
-    monkeypatch.setattr(checkpoints, '_load_weights_only', full)
+    for loader in ('_load_weights_only', '_load_narrowly'):
+        monkeypatch.setattr(checkpoints, loader, full)
     with pytest.raises(MemoryError):
         checkpoints.read_checkpoint(str(tmp_path / 'a.pth'))
 

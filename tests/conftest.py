@@ -1,0 +1,19 @@
+"""What every test may count on."""
+
+import pytest
+from mmengine.registry import DefaultScope
+
+
+@pytest.fixture(autouse=True)
+def mmdet_scope():
+    """Bare names in mmdet's own defaults are mmdet's, as in a run."""
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        yield
+
+
+@pytest.fixture(autouse=True, scope='session')
+def own_cache(tmp_path_factory):
+    """Keep embeddings and weights of tests out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('MMCLIP_CACHE', str(tmp_path_factory.mktemp('cache')))
+        yield
