@@ -1,0 +1,135 @@
+"""The shapes world as a detection dataset in mmdet's pipelines."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import InstanceData
+
+import mmclip  # noqa: F401  (its mends let mmdet be imported)
+from mmclip.data.shapes import concepts, draw_scene, parse
+from mmclip.data.shapes_dataset import ShapesDataset
+from mmclip.registry import DATASETS
+
+META_KEYS = (
+    'img_id',
+    'img_path',
+    'ori_shape',
+    'img_shape',
+    'scale_factor',
+    'instances',
+    'text',
+)
+
+
+def pipeline():
+    return [
+        dict(type='mmdet.LoadAnnotations', with_bbox=True, with_mask=True),
+        dict(type='mmdet.Resize', scale=(192, 192), keep_ratio=True),
+        dict(type='mmdet.PackDetInputs', meta_keys=META_KEYS),
+    ]
+
+
+def build(**options):
+    import mmdet.datasets.transforms  # noqa: F401
+
+    return DATASETS.build(
+        dict(
+            type='mmclip.ShapesDataset',
+            num_images=4,
+            pipeline=pipeline(),
+            **options,
+        )
+    )
+
+
+def test_classes_are_48_base_17_novel_15_unseen():
+    meta = ShapesDataset(num_images=1).metainfo
+    sizes = [len(meta[f'{s}_classes']) for s in ('base', 'novel', 'unseen')]
+    assert sizes == [48, 17, 15]
+    assert meta['classes'] == (
+        meta['base_classes'] + meta['novel_classes'] + meta['unseen_classes']
+    )
+    assert len(meta['palette']) == 80
+
+
+def test_a_base_training_set_may_know_base_names_only():
+    meta = ShapesDataset(num_images=1, classes_of=('base',)).metainfo
+    assert meta['classes'] == meta['base_classes']
+    assert meta['novel_classes'] == meta['unseen_classes'] == ()
+
+
+def test_objects_without_a_class_are_refused():
+    with pytest.raises(ValueError, match="objects_of draws \\['novel'\\]"):
+        ShapesDataset(objects_of=('novel',), classes_of=('base',))
+
+
+def test_a_base_view_holds_no_box_mask_or_label_of_other_concepts():
+    dataset = ShapesDataset(num_images=150, seed=3)
+    names = dataset.metainfo['classes']
+    allowed = set(concepts('base', vocabulary='shapes-80'))
+    for i in range(len(dataset)):
+        info = dataset[i]
+        assert {
+            parse(names[x['bbox_label']]) for x in info['instances']
+        } <= allowed
+        drawn = draw_scene((3, i), among=dataset.among).objects
+        assert len(drawn) == len(info['instances'])  # nothing goes unlabelled
+
+
+def test_the_image_is_bgr_as_mmdet_loads_it():
+    info = ShapesDataset(num_images=1, seed=1)[0]
+    scene = draw_scene((1, 0), among=concepts('base', vocabulary='shapes-80'))
+    assert (info['img'][..., ::-1] == scene.image).all()
+
+
+def test_samples_pack_into_mmdets_inputs():
+    sample = build(return_classes=True)[0]
+    truth = sample['data_samples'].gt_instances
+    assert sample['inputs'].shape == (3, 192, 192)
+    assert len(truth) == len(sample['data_samples'].instances) > 0
+    masks = truth.masks.to_ndarray()
+    for box, mask in zip(truth.bboxes.tensor, masks):
+        rows, columns = np.nonzero(mask)
+        tight = torch.tensor(
+            [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1],
+            dtype=torch.float,
+        )
+        assert (box - tight).abs().max() < 3  # enlarged by one half
+    assert 'red circle' in sample['data_samples'].text
+
+
+def test_coco_metric_needs_no_annotation_file(tmp_path):
+    from mmdet.evaluation.metrics import CocoMetric
+
+    dataset = build(objects_of=('base', 'novel', 'unseen'))
+    metric = CocoMetric(metric=['bbox', 'segm'])
+    metric.dataset_meta = dataset.metainfo
+    for i in range(len(dataset)):
+        sample = dataset[i]['data_samples']
+        sample.pred_instances = truth_as_prediction(sample)
+        metric.process({}, [sample.to_dict()])
+    scores = metric.compute_metrics(metric.results)
+    assert scores['bbox_mAP'] == pytest.approx(1)
+    assert scores['segm_mAP'] == pytest.approx(1)
+
+
+def truth_as_prediction(sample):
+    entries = sample.instances
+    masks = [
+        draw.mask
+        for draw in draw_scene(
+            (0, sample.img_id), among=concepts(vocabulary='shapes-80')
+        ).objects
+    ]
+    return InstanceData(
+        bboxes=torch.tensor([e['bbox'] for e in entries]),
+        labels=torch.tensor([e['bbox_label'] for e in entries]),
+        scores=torch.ones(len(entries)),
+        masks=torch.tensor(np.stack(masks)),
+    )
+
+
+def test_category_ids_are_those_of_the_boxes():
+    dataset = ShapesDataset(num_images=2)
+    labels = [x['bbox_label'] for x in dataset[1]['instances']]
+    assert dataset.get_cat_ids(1) == labels
