@@ -46,7 +46,7 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--weights', type=Path, default=None)
-    parser.add_argument('--images', type=int, default=1000)
+    parser.add_argument('--images', type=int, default=400)
     parser.add_argument('--pictures', type=Path, help='folder for figures')
     return parser.parse_args()
 
@@ -252,20 +252,23 @@ def draw_confusion(model, tokenizer, count: int, path: Path) -> None:
 
 
 def draw_dense(model, tokenizer, path: Path) -> None:
-    """Write a scene and where dense features answer to each name in it."""
+    """Write a scene and where dense features answer to each name in it.
+
+    The picture shows how far a position's answer to the name stands above
+    its mean answer to the 80 names.
+    """
     from matplotlib import pyplot
 
-    scene = example_scene()
-    listed = [parse(name) for name in EXAMPLE]
+    scene, listed = example_scene(), concepts(vocabulary='shapes-80')
     table = text_table(model, tokenizer, listed)
-    features = dense_features(model, pixels([scene.image], 384))
-    maps = torch.einsum('dhw,kd->khw', F.normalize(features[0], dim=0), table)
+    asked = text_table(model, tokenizer, [parse(name) for name in EXAMPLE])
+    features = dense_features(model, pixels([scene.image], 256))
+    maps = torch.einsum('dhw,kd->khw', features[0], asked - table.mean(0))
     maps = F.interpolate(maps[None], (128, 128), mode='bilinear')[0]
-    figure, axes = pyplot.subplots(1, 5, figsize=(12, 2.8), dpi=72)
+    figure, axes = pyplot.subplots(1, 5, figsize=(12, 2.8), dpi=60)
     axes[0].imshow(scene.image)
     for axis, name, heat in zip(axes[1:], EXAMPLE, maps):
-        axis.imshow(scene.image)
-        axis.imshow(heat, cmap='inferno', alpha=0.75, vmin=0, vmax=1)
+        axis.imshow(heat, cmap='gray', vmin=0)
         axis.set_title(name)
     for axis in axes:
         axis.axis('off')

@@ -5,7 +5,7 @@ _base_ = [
 ]
 
 # ---- what you will want to change ----
-max_iters = 800
+max_iters = 600
 vocabulary = dict(  # without names: those of the dataset in use
     type='mmclip.Vocabulary',
     prompts='single',

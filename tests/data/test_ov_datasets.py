@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from mmclip.data import OVCocoDataset, OVLVISV1Dataset
+from mmclip.data.ov_datasets import OVCocoDataset, OVLVISV1Dataset
 
 CATEGORIES = [  # neither ids nor order are those of the classes
     dict(id=7, name='dog', frequency='r'),
