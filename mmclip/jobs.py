@@ -4,7 +4,6 @@
 """
 
 import os
-import re
 from argparse import ArgumentParser, Namespace
 from difflib import get_close_matches
 from pathlib import Path
@@ -137,6 +136,8 @@ def run(cfg, job):
     """Build the runner and do the job, with help for mistyped names."""
     from mmengine.runner import Runner
 
+    from mmclip.registry import with_nearest_names
+
     try:
         return job(Runner.from_cfg(cfg))
     except KeyError as error:
@@ -252,30 +253,3 @@ def use_tta(cfg) -> None:
         )
     cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
     cfg.model = dict(**cfg.tta_model, module=cfg.model)
-
-
-def with_nearest_names(message: str) -> str:
-    """Add near registered names to a registry's "is not in" message."""
-    found = re.search(
-        r'([\w.]+) is not in the (\w+)::([\w ]+) registry', message
-    )
-    if not found or 'did you mean' in message:
-        return message
-    from mmengine import registry as root
-
-    typed, _, kind = found.groups()
-    registries = [
-        r
-        for r in vars(root).values()
-        if isinstance(r, root.Registry) and r.name == kind
-    ]
-    names = {}
-    for registry in registries:
-        names.update({name: name for name in registry.module_dict})
-        for scope, child in registry.children.items():
-            names.update({f'{scope}.{n}': n for n in child.module_dict})
-    bare = typed.split('.')[-1]
-    near = set(get_close_matches(bare, set(names.values()), n=3, cutoff=0.6))
-    full = sorted(key for key, name in names.items() if name in near)
-    hint = f' Did you mean {" or ".join(full[:4])}?' if full else ''
-    return message.split(' Please check')[0] + '.' + hint

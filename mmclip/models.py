@@ -11,6 +11,7 @@ METHODS = {
     'mmclip.clip.image': ('CLIPImageEncoder',),
     'mmclip.clip.table': ('EmbeddingTable',),
     'mmclip.clip.text': ('CLIPTextEncoder',),
+    'mmclip.clip.timm_backbone': ('FrozenTimmBackbone',),
     'mmclip.clip.vocabulary': ('Vocabulary',),
     'mmclip.vild': ('TextEmbeddingClassifier', 'ViLD', 'ViLDRoIHead'),
 }

@@ -5,6 +5,7 @@ modules in ``locations`` when it first looks for a name, so no config needs
 ``custom_imports``.
 """
 
+import re
 from difflib import get_close_matches
 
 from mmengine import registry as root
@@ -55,6 +56,42 @@ def missing_package(name: str) -> str | None:
     return MISSING.get(name)
 
 
+def root_registries() -> list[Registry]:
+    """Return mmengine's own registries, the roots of all others."""
+    return [r for r in vars(root).values() if isinstance(r, Registry)]
+
+
+def near_types(typed: str, kind: str | None = None) -> list[str]:
+    """Return the registered types that ``typed`` may have meant.
+
+    Args:
+        typed: A type as configs write it, with or without a prefix.
+        kind: Name of the registry, such as ``'model'``; all by default.
+    """
+    names = {}
+    for registry in root_registries():
+        if kind in (None, registry.name):
+            names.update({name: name for name in registry.module_dict})
+            for scope, child in registry.children.items():
+                names.update({f'{scope}.{n}': n for n in child.module_dict})
+    bare = typed.split('.')[-1]
+    near = get_close_matches(bare, set(names.values()), n=3, cutoff=0.6)
+    full = [key for key, name in names.items() if name in near]
+    return sorted(full, key=lambda key: near.index(names[key]))[:4]
+
+
+def with_nearest_names(message: str) -> str:
+    """Add near registered names to a registry's "is not in" message."""
+    found = re.search(
+        r'([\w.]+) is not in the (\w+)::([\w ]+) registry', message
+    )
+    if not found or 'did you mean' in message:
+        return message
+    near = near_types(found[1], found[3])
+    hint = f' Did you mean {" or ".join(near)}?' if near else ''
+    return message.split(' Please check')[0] + '.' + hint
+
+
 def _child(parent: Registry, *locations: str) -> HelpfulRegistry:
     return HelpfulRegistry(
         parent.name, parent=parent, scope='mmclip', locations=list(locations)
@@ -63,7 +100,7 @@ def _child(parent: Registry, *locations: str) -> HelpfulRegistry:
 
 MODELS = _child(root.MODELS, 'mmclip.models')
 TASK_UTILS = _child(root.TASK_UTILS, 'mmclip.models')
-DATASETS = _child(root.DATASETS, 'mmclip.data')
-TRANSFORMS = _child(root.TRANSFORMS, 'mmclip.data')
+DATA = ('mmclip.data.ov_datasets', 'mmclip.data.shapes_dataset')
+DATASETS = _child(root.DATASETS, *DATA)
 METRICS = _child(root.METRICS, 'mmclip.evaluation')
 HOOKS = _child(root.HOOKS, 'mmclip.hooks')

@@ -91,8 +91,9 @@ def draw_sample(
 
     Args:
         inputs: (3, H, W) uint8 BGR network input, before normalisation.
-        truth: mmdet data sample with ``gt_instances`` in network pixels, if
-            it has any.
+        truth: mmdet data sample with ``gt_instances``, if it has any: in
+            pixels of the original image, as mmdet's test pipelines leave them
+            (``LoadAnnotations`` after ``Resize``).
         found: The same image's data sample with ``pred_instances`` in
             original pixels.
         classes: Names of the labels.
@@ -121,7 +122,7 @@ def draw_sample(
     boxes = getattr(boxes, 'tensor', boxes).cpu().numpy()
     left = draw_detections(
         image,
-        boxes,
+        boxes * zoom,
         [classes[i] for i in truth.gt_instances.labels.tolist()],
         min_side=min_side,
     )

@@ -20,6 +20,7 @@ ALLOWED = {  # room: the rooms that it may import
     'hooks': FIRST | {'visualization'},
     'models': FIRST | {'clip'} | METHODS,
     'doctor': FIRST,
+    'diagnosis': FIRST | {'clip', 'doctor'},
     'jobs': FIRST,
     **{m: FIRST | {'clip', m} for m in METHODS},
 }

@@ -81,10 +81,6 @@ def test_a_typo_in_a_type_of_mmdet_names_its_neighbours(tmp_path):
         jobs.train(options('train', config, '--work-dir', tmp_path))
 
 
-def test_other_messages_pass_as_they_are():
-    assert jobs.with_nearest_names('no key of yours') == 'no key of yours'
-
-
 def test_test_time_augmentation_wraps_the_model():
     cfg = Config(
         dict(

@@ -5,7 +5,12 @@ import pytest
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.registry import DefaultScope
 
-from mmclip.registry import DATASETS, MODELS
+from mmclip.registry import (
+    DATASETS,
+    MODELS,
+    near_types,
+    with_nearest_names,
+)
 
 
 def test_a_prefixed_type_is_found_without_custom_imports():
@@ -56,3 +61,13 @@ def test_a_model_of_an_absent_framework_names_the_package(monkeypatch):
         MODELS.build(dict(type='mmclip.SomeHead'))
     with pytest.raises(ImportError, match='mmseg'):
         _ = models.SomeHead
+
+
+def test_other_messages_pass_as_they_are():
+    assert with_nearest_names('no key of yours') == 'no key of yours'
+
+
+def test_near_types_carry_the_prefix_that_a_config_needs():
+    MMDET_MODELS.import_from_location()
+    assert near_types('RPNHaed', 'model')[0].startswith('mmdet.')
+    assert near_types('RPNHaed', 'hook') == []

@@ -82,6 +82,21 @@ def test_truth_stands_beside_what_was_found():
     assert (right[9, 2:8] == 128).all(), 'a low score is not drawn'
 
 
+def test_boxes_of_the_original_image_fit_the_resized_one():
+    inputs = torch.full((3, 40, 60), 128, dtype=torch.uint8)
+    box = dict(bboxes=torch.tensor([[40.0, 40, 100, 70]]))
+    truth = sample(gt_instances=dict(box, labels=torch.tensor([0])))
+    found = sample(
+        pred_instances=dict(
+            box, scores=torch.ones(1), labels=torch.tensor([0])
+        )
+    )
+    found.set_metainfo(dict(scale_factor=(0.5, 0.5)))
+    picture = draw_sample(inputs, truth, found, ['cat'], 0.3, 0)
+    for side in (picture[:, :60], picture[:, 60:]):
+        assert (side[35, 25:45] == PALETTE[0]).all()
+
+
 def test_a_picture_is_written_whole_in_its_colours(tmp_path):
     import cv2
 

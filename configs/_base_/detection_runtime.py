@@ -4,8 +4,7 @@ default_scope = 'mmdet'
 default_hooks = dict(visualization=dict(type='mmdet.DetVisualizationHook'))
 visualizer = dict(
     type='mmdet.DetLocalVisualizer',
-    vis_backends=[dict(type='mmengine.LocalVisBackend')],
-    name='visualizer')
+    vis_backends=[dict(type='mmengine.LocalVisBackend')])
 custom_hooks = [
     dict(type='mmclip.VocabularyHook'),
     dict(type='mmclip.RNGStateHook'),

@@ -1,15 +1,13 @@
 # ViLD-text on the shapes world: no download, minutes on two CPU cores.
 _base_ = [
     'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
-    '../_base_/datasets/shapes_detection.py', '../_base_/detection_runtime.py'
+    '../_base_/datasets/shapes_detection.py',
+    '../_base_/schedules/shapes_600.py', '../_base_/detection_runtime.py'
 ]
 
 # ---- what you will want to change ----
-max_iters = 600
 vocabulary = dict(  # without names: those of the dataset in use
-    type='mmclip.Vocabulary',
-    prompts='single',
-    embed_dims=128,
+    type='mmclip.Vocabulary', prompts='single', embed_dims=128,
     text_encoder=dict(type='mmclip.CLIPTextEncoder', model='shapes-clip'))
 # --------------------------------------
 
@@ -17,12 +15,9 @@ channels = 64
 model = dict(
     type='mmclip.ViLD',
     data_preprocessor=dict(  # CLIP's own statistics, RGB
-        mean=[122.771, 116.746, 104.094],
-        std=[68.501, 66.632, 70.323],
-        pad_size_divisor=32),
+        mean=[122.771, 116.746, 104.094], std=[68.501, 66.632, 70.323]),
     backbone=dict(
-        depth=18,
-        base_channels=16,
+        depth=18, base_channels=16,
         frozen_stages=4,  # shapes-clip's image side as it is
         init_cfg=dict(
             type='Pretrained', checkpoint='mmclip://shapes-clip',
@@ -37,42 +32,25 @@ model = dict(
         bbox_head=dict(
             type='mmdet.Shared4Conv1FCBBoxHead',
             in_channels=channels, conv_out_channels=channels,
-            fc_out_channels=256,
-            reg_class_agnostic=True,
+            fc_out_channels=256, reg_class_agnostic=True,
             cls_predictor_cfg=dict(
                 type='mmclip.TextEmbeddingClassifier', vocabulary=vocabulary)),
         mask_roi_extractor=dict(out_channels=channels, finest_scale=14),
         mask_head=dict(
             num_convs=2, in_channels=channels, conv_out_channels=channels,
             class_agnostic=True)),
-    train_cfg=dict(
-        rpn_proposal=dict(nms_pre=500, max_per_img=200),
-        rcnn=dict(sampler=dict(num=32))),
-    test_cfg=dict(
-        rpn=dict(nms_pre=300, max_per_img=100),
-        rcnn=dict(score_thr=1e-4, max_per_img=100)))
+    train_cfg=dict(rpn_proposal=dict(nms_pre=500, max_per_img=200),
+                   rcnn=dict(sampler=dict(num=32))),
+    test_cfg=dict(rpn=dict(nms_pre=300, max_per_img=100),
+                  rcnn=dict(score_thr=1e-4, max_per_img=100)))
 
-train_cfg = dict(type='mmengine.IterBasedTrainLoop', max_iters=max_iters,
-                 val_interval=max_iters)
-val_cfg = dict(type='mmengine.ValLoop')
-test_cfg = dict(type='mmengine.TestLoop')
-optim_wrapper = dict(
-    type='mmengine.OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-4),
-    clip_grad=dict(max_norm=10))
-param_scheduler = [
-    dict(type='mmengine.LinearLR', start_factor=0.01, by_epoch=False, end=50),
-    dict(type='mmengine.CosineAnnealingLR', by_epoch=False, begin=50,
-         end=max_iters),
-]
 custom_hooks = [
     dict(type='mmclip.VocabularyHook'),
     dict(type='mmclip.RNGStateHook'),
     dict(type='mmclip.PicturesHook', count=16),
     dict(
         type='mmclip.ReportHook',
-        metrics=['bbox_base_mAP_50', 'bbox_novel_mAP_50',
-                 'bbox_unseen_mAP_50'],
+        metrics=[f'bbox_{g}_mAP_50' for g in ('base', 'novel', 'unseen')],
         next_steps=[
             'test it:    python tools/test.py {config} {checkpoint}',
             'detect:     mmclip detect IMAGE --text "red circle . blue square"'

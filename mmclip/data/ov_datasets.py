@@ -66,7 +66,7 @@ class OVCocoDataset(CocoDataset):
             self.coco = self.COCOAPI(path)
         self.cat_ids = self.select_categories(self.coco.dataset['categories'])
         self.cat2label = {cat: i for i, cat in enumerate(self.cat_ids)}
-        self.cat_img_map = dict(self.coco.cat_img_map)
+        self.cat_img_map = self.coco.cat_img_map  # a class may have no image
         records = [
             self.read_record(img_id) for img_id in self.coco.get_img_ids()
         ]

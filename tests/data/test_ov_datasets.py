@@ -85,6 +85,17 @@ def test_a_file_without_the_base_classes_is_an_error(annotations):
         coco(annotations(), base_classes=('emu',))
 
 
+def test_a_class_without_a_box_does_not_stop_the_filter(annotations):
+    more = [*CATEGORIES, dict(id=9, name='emu', frequency='f')]
+    dataset = coco(
+        annotations(categories=more),
+        base_classes=('cat', 'emu'),
+        classes_of=('base',),
+        filter_cfg=dict(filter_empty_gt=True, min_size=32),
+    )
+    assert len(dataset) == 1
+
+
 def test_a_class_is_base_or_novel(annotations):
     with pytest.raises(ValueError, match='both|base and novel'):
         coco(annotations(), novel_classes=('cat',))
