@@ -37,7 +37,7 @@ EXTRAS = {
     'docs': ['sphinx>=7', 'myst-parser', 'furo'],
     'test': ['pytest>=7', 'ruff>=0.4', 'hotcoco>=1.3'],
 }
-EXTRAS['dev'] = EXTRAS['test'] + EXTRAS['docs'] + ['pre-commit']
+EXTRAS['dev'] = EXTRAS['test'] + EXTRAS['docs']
 
 setup(
     name='mmclip',
