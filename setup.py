@@ -11,8 +11,8 @@ VERSION = re.search(
 ).group(1)
 
 CORE = [
-    'torch>=2.1',
-    'torchvision>=0.16',
+    'torch>=2.4',
+    'torchvision>=0.19',
     'numpy',
     'opencv-python>=4.5',
     'pillow>=9',

@@ -1,6 +1,7 @@
 """The scripts for several processes, on CPU."""
 
 import os
+import socket
 import subprocess
 from pathlib import Path
 
@@ -34,7 +35,13 @@ def run(script, *arguments) -> str:
         capture_output=True,
         text=True,
         timeout=240,
-        env=dict(os.environ, PORT='29713', OMP_NUM_THREADS='1'),
+        env=dict(os.environ, PORT=str(free_port()), OMP_NUM_THREADS='1'),
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     return done.stdout + done.stderr
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,216 @@
+"""The comparison of methods: its maths, its table, and all of it at once."""
+
+import json
+import math
+import sys
+import time
+
+import pytest
+
+from benchmarks import shapes as benchmark
+
+
+def figures(base, novel, unseen=0.5):
+    harmonic = benchmark.harmonic_mean(base, novel)
+    return dict(base=base, novel=novel, unseen=unseen, harmonic=harmonic)
+
+
+def logged(folder, base=0.5, unseen=0.25, name='1/vis_data/scalars.json'):
+    """Write a log as mmengine does, its last line cut off."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record = {
+        'coco/bbox_base_mAP_50': base,
+        'coco/bbox_novel_mAP_50': base / 2,
+        'coco/bbox_unseen_mAP_50': unseen,
+    }
+    lines = [dict(iter=50), record, dict(iter=100)]
+    path.write_text('\n'.join(map(json.dumps, lines)) + '\n{"iter": 1')
+
+
+def a_run(out, method='vild', seed=0, iters=2, images=4):
+    return benchmark.Run(method, seed, iters, images, out)
+
+
+def test_the_harmonic_mean_is_near_the_smaller_one():
+    assert benchmark.harmonic_mean(0.9, 0.3) == pytest.approx(0.45)
+    assert benchmark.harmonic_mean(0.5, 0.5) == pytest.approx(0.5)
+    assert benchmark.harmonic_mean(0.9, 0.0) == 0
+    assert benchmark.harmonic_mean(0.0, 0.0) == 0
+    assert math.isnan(benchmark.harmonic_mean(0.9, math.nan))
+
+
+def test_paired_differences_cancel_what_a_seed_does_to_both():
+    paired = benchmark.paired_differences([0.1, 0.5, 0.9], [0.2, 0.7, 1.2])
+    assert paired.mean == pytest.approx(0.2)
+    assert paired.error == pytest.approx(0.1 / math.sqrt(3))
+    assert paired.signs == '+ + +'
+
+
+def test_reversed_differences_keep_their_signs():
+    paired = benchmark.paired_differences([0.5, 0.5, 0.5], [0.4, 0.5, 0.6])
+    assert paired.signs == '- 0 +'
+    turned = benchmark.paired_differences([0.4, 0.5, 0.6], [0.5, 0.5, 0.5])
+    assert turned.mean == pytest.approx(-paired.mean)
+    assert turned.signs == '+ 0 -'
+
+
+def test_one_seed_has_a_difference_but_no_error():
+    paired = benchmark.paired_differences([0.5], [0.4])
+    assert paired.mean == pytest.approx(-0.1)
+    assert math.isnan(paired.error)
+
+
+def test_seeds_of_one_method_alone_are_no_pairs():
+    with pytest.raises(ValueError, match='got 2 and 1'):
+        benchmark.paired_differences([0.1, 0.2], [0.1])
+
+
+def test_the_page_has_both_tables_with_reversed_differences(tmp_path):
+    found = {
+        'vild': [figures(0.8, 0.4), figures(0.9, 0.6)],
+        'vild-free': [figures(0.9, 0.2), figures(0.9, 0.4)],
+    }
+    page = benchmark.report(found, [a_run(tmp_path)], {'bars': 'bars.png'})
+    assert '`vild`: ViLD-text | 85.0 ± 7.1 | 50.0 ± 14.1 | 50.0 ± 0.0' in page
+    assert (
+        '`vild-free` less `vild` | +5.0 ± 5.0 (+ 0) | -20.0 ± 0.0 (- -)'
+        in (page)
+    )
+    assert 'Seeds: 2; iterations: 2; test scenes: 4' in page
+    assert '![bars](bars.png)' in page
+
+
+def test_a_group_without_truth_is_a_dash():
+    found = dict(vild=[figures(0.8, 0.4, math.nan)] * 2)
+    assert '| – ± – |' in benchmark.figures_table(found)
+
+
+def test_methods_of_a_seed_differ_in_their_own_options_alone(tmp_path):
+    vild, free, other = (
+        set(a_run(tmp_path, *which).settings['options'])
+        for which in (('vild', 0), ('vild-free', 0), ('vild', 1))
+    )
+    assert free - vild == {'model.backbone.frozen_stages=1'}
+    assert vild < free
+    assert other - vild == {'randomness.seed=1'}
+
+
+def test_the_length_is_the_configs_unless_it_is_given(tmp_path):
+    run = benchmark.Run('vild', 0, None, None, tmp_path)
+    assert run.settings['iters'] == 600
+    assert run.settings['images'] == 200
+    assert a_run(tmp_path).settings['iters'] == 2
+
+
+def test_every_method_changes_what_its_config_has(tmp_path):
+    from argparse import ArgumentParser
+
+    from mmclip import jobs
+
+    parser = ArgumentParser()
+    jobs.add_train_options(parser)
+    for method in benchmark.METHODS:
+        command = a_run(tmp_path, method).command('train')
+        cfg = jobs.load_config(parser.parse_args(command[4:]))
+        data = cfg.train_dataloader.dataset
+        splits = {'base', 'novel', 'unseen'}
+        boxed = splits if method == 'supervised' else {'base'}
+        assert set(data.objects_of) == set(data.classes_of) == boxed
+        assert set(cfg.val_dataloader.dataset.classes_of) == splits
+        stages = 1 if method == 'vild-free' else 4
+        assert cfg.model.backbone.frozen_stages == stages
+        assert cfg.train_cfg.max_iters == cfg.train_cfg.val_interval == 2
+
+
+def test_a_torn_log_still_gives_steps_and_figures(tmp_path):
+    assert benchmark.logged_figures(tmp_path) is None
+    assert benchmark.steps_done(tmp_path) == 0
+    logged(tmp_path, unseen=-1.0)
+    assert benchmark.steps_done(tmp_path) == 100
+    assert benchmark.logged_figures(tmp_path) == dict(
+        base=0.5, novel=0.25, unseen=None
+    )
+
+
+def test_figures_are_kept_and_an_absent_group_comes_back_as_nan(tmp_path):
+    run = a_run(tmp_path)
+    logged(run.folder, unseen=-1.0)
+    assert benchmark.kept_figures(run) is None
+    benchmark.measure(run, print)  # its figures are there: nothing to run
+    kept = benchmark.kept_figures(run)
+    assert kept['harmonic'] == pytest.approx(1 / 3)
+    assert math.isnan(kept['unseen'])
+    benchmark.check_settings(run)
+
+
+def test_a_run_cut_off_before_its_figures_is_tested(tmp_path, monkeypatch):
+    run, jobs = a_run(tmp_path), []
+    run.folder.mkdir(parents=True)
+    (run.folder / 'last_checkpoint').write_text('iter_2.pth')
+
+    def execute(command, folder, show):
+        jobs.append(command[3])
+        if command[3] == 'test':
+            assert command[5] == 'iter_2.pth'
+            logged(folder, name='2/2.json')
+
+    monkeypatch.setattr(benchmark, 'execute', execute)
+    assert benchmark.measure(run, print)['base'] == 0.5
+    assert jobs == ['train', 'test']
+
+
+def test_other_settings_in_the_same_folder_are_refused(tmp_path):
+    logged(a_run(tmp_path).folder)
+    benchmark.measure(a_run(tmp_path), print)
+    with pytest.raises(ValueError, match='max_iters=3.*--out'):
+        benchmark.check_settings(a_run(tmp_path, iters=3))
+
+
+def test_another_config_is_refused_too(tmp_path, monkeypatch):
+    logged(a_run(tmp_path).folder)
+    benchmark.measure(a_run(tmp_path), print)
+    config = benchmark.read_config('vild_r18_fpn_shapes')
+    changed = dict(config, optim_wrapper=None)
+    monkeypatch.setattr(benchmark, 'read_config', lambda name: changed)
+    with pytest.raises(ValueError, match='the config file'):
+        benchmark.check_settings(a_run(tmp_path))
+
+
+def test_a_failed_process_is_told_with_its_last_lines(tmp_path):
+    command = [sys.executable, '-c', 'raise SystemExit("no such thing")']
+    with pytest.raises(RuntimeError, match='no such thing'):
+        benchmark.execute(command, tmp_path, print)
+
+
+def test_an_interrupted_comparison_takes_its_training_along(tmp_path):
+    def interrupt(steps):
+        raise KeyboardInterrupt
+
+    sleep = [sys.executable, '-c', 'import time; time.sleep(60)']
+    begin = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        benchmark.execute(sleep, tmp_path, interrupt)
+    assert time.perf_counter() - begin < 30
+
+
+@pytest.mark.slow
+def test_two_methods_are_trained_compared_and_then_kept(
+    tmp_path, capsys, monkeypatch
+):
+    command = '--method vild supervised --seeds 1 --iters 2 --images 4 --out'
+    command = [*command.split(), str(tmp_path)]
+    assert benchmark.main(command) == 0
+    page = (tmp_path / 'report.md').read_text(encoding='utf-8')
+    assert '`supervised` less `vild`' in page
+    printed = capsys.readouterr()
+    assert page in printed.out
+    assert '2/2 supervised_seed0' in printed.err
+    pictures = {p.name for p in (tmp_path / '_static').iterdir()}
+    assert {'report_bars.png', 'report_vild_0001.jpg'} <= pictures
+    assert all(f'](_static/{name})' in page for name in pictures)
+
+    monkeypatch.setattr(benchmark, 'execute', None)  # nothing is left to run
+    assert benchmark.main(command) == 0
+    assert (tmp_path / 'report.md').read_text(encoding='utf-8') == page
+    assert '0 of 2 runs to do' in capsys.readouterr().err
