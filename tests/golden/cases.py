@@ -9,6 +9,8 @@ import json
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from zipfile import is_zipfile
 
 import numpy as np
 
@@ -48,6 +50,8 @@ def load_case(path) -> tuple[dict, dict]:
     Raises:
         CaseError: The file is absent, damaged or no golden case.
     """
+    if Path(path).is_file() and not is_zipfile(path):
+        raise CaseError('no golden case: it is no .npz archive, or cut short')
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
