@@ -52,7 +52,7 @@ custom_hooks = [
         type='mmclip.ReportHook',
         metrics=[f'bbox_{g}_mAP_50' for g in ('base', 'novel', 'unseen')],
         next_steps=[
-            'test it:    python tools/test.py {config} {checkpoint}',
+            'test it:    mmclip test {config} {checkpoint}',
             'detect:     mmclip detect IMAGE --text "red circle . blue square"'
             ' --model {work_dir}',
         ]),
