@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmclip.clip.towers import ResNetTower, TimmTower, ViTTower
+from mmclip.clip.timm_tower import TimmTower
+from mmclip.clip.towers import ResNetTower, ViTTower
 from mmclip.clip.weights import load_clip
 from mmclip.registry import MODELS
 
@@ -110,6 +111,44 @@ class CLIPImageEncoder(nn.Module):
             ValueError: The tower has no projection of single positions.
         """
         embeddings = self.tower.dense(x)
+        return F.normalize(embeddings, dim=1) if normalize else embeddings
+
+    @property
+    def region_stride(self) -> int:
+        """Image pixels a position of the map that ``with_regions`` gives."""
+        return self.tower.region_stride
+
+    def with_regions(self, x: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Return ``forward`` and a map to cut regions from, in one pass.
+
+        Args:
+            x: Normalised images (B, 3, H, W).
+
+        Returns:
+            The layers of ``out_indices``, and a map (B, C, h, w) of stride
+            ``region_stride`` whose windows ``embed_regions`` understands.
+
+        Raises:
+            ValueError: The tower has no projection of single positions.
+        """
+        layers, regions = self.tower.with_regions(x)
+        return tuple(layers), regions
+
+    def embed_regions(self, maps: Tensor, *, normalize: bool = True) -> Tensor:
+        """Embed regions as the tower's own pool embeds whole images.
+
+        A ResNet attends, a timm network averages and projects (both as
+        F-VLM does, sec. 3.3), a ViT averages the values of its positions.
+
+        Args:
+            maps: Windows (R, C, s, s) of the map that ``with_regions`` gave,
+                cut by RoI align.
+            normalize: Whether the embeddings get unit length.
+
+        Returns:
+            Embeddings (R, D).
+        """
+        embeddings = self.tower.embed_regions(maps)
         return F.normalize(embeddings, dim=1) if normalize else embeddings
 
     def attention(self, x: Tensor) -> list[Tensor]:

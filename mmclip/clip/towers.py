@@ -1,4 +1,4 @@
-"""Read features out of the three kinds of image tower that open_clip has.
+"""Read features out of open_clip's own image towers, ViT and ResNet.
 
 B images, C channels of a layer, D embedding width, h x w positions, L tokens
 (one for the class and h x w for the positions).
@@ -50,6 +50,33 @@ def outputs_of(modules: Sequence[nn.Module], stop: bool = False):
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def inputs_to(module: nn.Module, stop: bool = False):
+    """Collect what ``module`` is called with while the block runs.
+
+    Args:
+        module: Any; its first argument is kept.
+        stop: Whether the pass ends before it runs.
+
+    Yields:
+        A list that fills with them.
+    """
+    kept = []
+
+    def keep(_, args):
+        kept.append(args[0])
+        if stop:
+            raise EnoughError
+
+    handle = module.register_forward_pre_hook(keep)
+    try:
+        yield kept
+    except EnoughError:
+        pass
+    finally:
+        handle.remove()
 
 
 @contextmanager
@@ -127,6 +154,11 @@ class ViTTower(nn.Module):
         self.strides = [visual.patch_size[0]] * len(self.out_indices)
 
     @property
+    def region_stride(self) -> int:
+        """Return the image pixels of a patch."""
+        return self.visual.patch_size[0]
+
+    @property
     def blocks(self) -> nn.ModuleList:
         """Return the transformer's blocks."""
         return self.visual.transformer.resblocks
@@ -166,22 +198,42 @@ class ViTTower(nn.Module):
         In the last block every token attends to itself alone, which leaves
         the value path (MaskCLIP, sec. 3.3).
         """
+        with inputs_to(self.blocks[-1], stop=True) as tokens:
+            self.run(x)
+        return self.values(tokens[0], self.grid(x))
+
+    def values(self, tokens: Tensor, grid) -> Tensor:
+        """Run the last block on (B, L, C), each token alone: (B, D, h, w)."""
         if self.visual.attn_pool is not None:
             raise ValueError(
                 'this tower pools with learned queries (CoCa), so its '
                 'positions have no projection to the text space of their own'
             )
-        h, w = self.grid(x)
-        count = 1 + h * w
-        alone = x.new_full((count, count), -torch.inf).fill_diagonal_(0)
-        last = self.blocks[-1]
-        kept = outputs_of([last], stop=True)
-        with arguments_to([last], attn_mask=alone), kept as tokens:
-            self.run(x)
-        values = self.visual.ln_post(tokens[0])  # (B, 1 + h * w, C)
+        count = tokens.shape[1]
+        alone = tokens.new_full((count, count), -torch.inf).fill_diagonal_(0)
+        out = self.visual.ln_post(self.blocks[-1](tokens, attn_mask=alone))
         if self.visual.proj is not None:
-            values = values @ self.visual.proj
-        return tokens_to_map(values, (h, w))
+            out = out @ self.visual.proj
+        return tokens_to_map(out, grid)
+
+    def with_regions(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return ``layers`` and a map to pool regions from, in one pass.
+
+        The map is ``dense`` (B, D, h, w): only the last block runs twice.
+        """
+        *before, last = self.blocks
+        wanted = [before[k] for k in self.out_indices if k < len(before)]
+        with outputs_of(wanted) as tokens, inputs_to(last, True) as entered:
+            self.run(x)
+        grid = self.grid(x)
+        if self.out_indices[-1] == len(before):
+            tokens.append(last(*entered))
+        layers = [tokens_to_map(t, grid) for t in tokens]
+        return layers, self.values(*entered, grid)
+
+    def embed_regions(self, maps: Tensor) -> Tensor:
+        """Average the embeddings of a region (R, D, s, s) into (R, D)."""
+        return maps.mean(dim=(2, 3))
 
     def attention(self, x: Tensor) -> list[Tensor]:
         """Return every block's attention (B, heads, L, L), L = 1 + h * w."""
@@ -199,6 +251,8 @@ class ViTTower(nn.Module):
 
 class ResNetTower(nn.Module):
     """Wrap open_clip's ``ModifiedResNet``; layers 0 to 3 are layer1 to 4."""
+
+    region_stride = 32
 
     def __init__(self, visual: nn.Module, out_indices=None) -> None:
         super().__init__()
@@ -232,9 +286,17 @@ class ResNetTower(nn.Module):
 
     def pooled(self, x: Tensor) -> Tensor:
         """Return the image embeddings (B, D)."""
-        (features,) = self.run(x)
-        swapped = {'positional_embedding': self.positions(features.shape[2:])}
-        return functional_call(self.visual.attnpool, swapped, (features,))
+        return self.embed_regions(*self.run(x))
+
+    def with_regions(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return ``layers`` and layer4, to pool regions from, in one pass."""
+        maps = self.run(x, sorted({*self.out_indices, 3}))
+        return maps[: len(self.out_indices)], maps[-1]
+
+    def embed_regions(self, maps: Tensor) -> Tensor:
+        """Pool maps of layer4 (R, C, s, s) by attention into (R, D)."""
+        swapped = {'positional_embedding': self.positions(maps.shape[2:])}
+        return functional_call(self.visual.attnpool, swapped, (maps,))
 
     def tokens(self, features: Tensor) -> Tensor:
         """Return what the pool attends to: mean, then positions, (B, L, C)."""
@@ -261,136 +323,3 @@ class ResNetTower(nn.Module):
         )  # (B, heads, L, C / heads)
         scores = query @ key.mT / query.shape[-1] ** 0.5
         return [scores.softmax(dim=-1)]
-
-
-class TimmTower(nn.Module):
-    """Wrap open_clip's ``TimmModel``; layers are timm's feature_info."""
-
-    def __init__(self, visual: nn.Module, out_indices=None) -> None:
-        super().__init__()
-        self.visual = visual
-        take_any_size(visual.trunk)
-        info = visual.trunk.feature_info
-        info = getattr(info, 'info', info)
-        default = range(len(info)) if self.convolutional else [-1]
-        self.out_indices = choose(out_indices, default, len(info))
-        self.out_channels = [info[k]['num_chs'] for k in self.out_indices]
-        self.strides = [info[k]['reduction'] for k in self.out_indices]
-
-    @property
-    def convolutional(self) -> bool:
-        """Tell whether the trunk ends in a map rather than in tokens."""
-        return not hasattr(self.visual.trunk, 'num_prefix_tokens')
-
-    def cover(self, x: Tensor) -> Tensor:
-        """Pad images with zeros to whole patches, where the trunk has any."""
-        if self.convolutional:
-            return x
-        trunk = self.visual.trunk
-        high, wide = trunk.patch_embed.patch_size
-        x = F.pad(x, (0, -x.shape[3] % wide, 0, -x.shape[2] % high))
-        rope = getattr(trunk, 'rope', None)
-        if hasattr(rope, 'update_feat_shape'):  # EVA keeps the last size's
-            rope.update_feat_shape([x.shape[2] // high, x.shape[3] // wide])
-        return x
-
-    def layers(self, x: Tensor) -> list[Tensor]:
-        """Return the chosen layers' maps, each (B, C, h, w)."""
-        return self.visual.trunk.forward_intermediates(
-            self.cover(x),
-            indices=self.out_indices,
-            stop_early=True,
-            output_fmt='NCHW',
-            intermediates_only=True,
-        )
-
-    def pooled(self, x: Tensor) -> Tensor:
-        """Return the image embeddings (B, D)."""
-        return self.visual(self.cover(x))
-
-    def dense(self, x: Tensor) -> Tensor:
-        """Project each position alone as the pooled one is, (B, D, h, w).
-
-        A norm between pool and projection divides every position by the
-        deviation of the pooled vector. So behind an average pool and a linear
-        projection the mean over the positions is the pooled embedding.
-        """
-        x = self.cover(x)
-        trunk = self.visual.trunk
-        features = trunk.forward_features(x)
-        if self.convolutional:
-            grid = features.shape[2:]
-            places = features.flatten(2).transpose(1, 2)  # (B, h * w, C)
-            single = places.flatten(0, 1)[:, :, None, None]
-        else:
-            grid = trunk.patch_embed.dynamic_feat_size(x.shape[2:])
-            prefix = trunk.num_prefix_tokens
-            places = features[:, prefix:]  # (B, h * w, C)
-            # One token, repeated: a pool of any kind returns its value.
-            single = places.flatten(0, 1)[:, None].repeat(1, prefix + 1, 1)
-        with pooled_deviation(self.pool_norm, places):
-            values = self.visual.head(trunk.forward_head(single))
-        values = values.unflatten(0, places.shape[:2])  # (B, h * w, D)
-        return values.transpose(1, 2).unflatten(2, tuple(grid))
-
-    @property
-    def pool_norm(self) -> nn.Module | None:
-        """Return the layer norm between an average pool and the head."""
-        trunk = self.visual.trunk
-        norm = getattr(trunk, 'fc_norm', None)
-        norm = norm or getattr(getattr(trunk, 'head', None), 'norm', None)
-        return norm if isinstance(norm, nn.LayerNorm) else None
-
-    def attention(self, x: Tensor) -> list[Tensor]:
-        """Refuse: timm's towers do not hand out attention."""
-        raise ValueError(
-            f'{type(self.visual.trunk).__name__} gives no attention: take an '
-            "open_clip ViT such as 'ViT-B-32' or a ResNet such as 'RN50'"
-        )
-
-
-def take_any_size(trunk: nn.Module) -> None:
-    """Switch on a timm transformer's own resizing of position embeddings.
-
-    It is an argument of timm's constructor that open_clip does not pass on.
-    Nothing changes at the native size.
-    """
-    if getattr(trunk, 'dynamic_img_size', True):
-        return
-    from timm.layers import Format
-
-    trunk.dynamic_img_size = True
-    trunk.patch_embed.strict_img_size = False
-    trunk.patch_embed.flatten = False
-    trunk.patch_embed.output_fmt = Format.NHWC
-
-
-@contextmanager
-def pooled_deviation(norm: nn.LayerNorm | None, places: Tensor):
-    """Let ``norm`` divide by the deviation of each image's mean position.
-
-    Layer norm is linear but for that division.
-
-    Args:
-        norm: The norm that reads pooled features, if there is one.
-        places: The positions (B, h * w, C) that go through it one by one.
-    """
-    if norm is None:
-        yield
-        return
-    variance = places.mean(dim=1).var(dim=-1, unbiased=False)  # (B,)
-    scale = (variance + norm.eps).rsqrt().repeat_interleave(places.shape[1])
-
-    def linear(module, args, output):
-        flat = args[0].flatten(1)  # (B * h * w, C)
-        centred = flat - flat.mean(dim=1, keepdim=True)
-        out = centred * scale[:, None]
-        if module.weight is not None:
-            out = out * module.weight + module.bias
-        return out.reshape(output.shape)
-
-    handle = norm.register_forward_hook(linear)
-    try:
-        yield
-    finally:
-        handle.remove()

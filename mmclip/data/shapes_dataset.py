@@ -6,6 +6,7 @@ an annotation file.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mmengine.dataset import BaseDataset
 
@@ -32,6 +33,8 @@ class ShapesDataset(BaseDataset):
             scenes.
         size: Side of the image in pixels.
         objects_of: Splits whose concepts are drawn, and hence boxed.
+        unlabelled_of: Further splits that are drawn but neither boxed nor
+            captioned, as unlabelled objects stand in the pictures of LVIS.
         classes_of: Splits whose names are the classes, in this order.
         vocabulary: ``shapes-80`` (48 base, 17 novel, 15 unseen) or ``all``.
         objects: Fewest and most objects of a scene.
@@ -53,6 +56,7 @@ class ShapesDataset(BaseDataset):
         seed: int = 0,
         size: int = 128,
         objects_of: Sequence[str] = ('base',),
+        unlabelled_of: Sequence[str] = (),
         classes_of: Sequence[str] = SPLITS,
         vocabulary: str = 'shapes-80',
         objects: tuple[int, int] = (1, 6),
@@ -67,7 +71,10 @@ class ShapesDataset(BaseDataset):
             )
         self.num_images, self.seed, self.size = num_images, seed, size
         self.objects, self.return_classes = tuple(objects), return_classes
-        self.among = concepts(*objects_of, vocabulary=vocabulary)
+        self.labelled = concepts(*objects_of, vocabulary=vocabulary)
+        self.among = concepts(
+            *objects_of, *unlabelled_of, vocabulary=vocabulary
+        )
         metainfo = describe_classes(classes_of, vocabulary)
         self.label = {n: k for k, n in enumerate(metainfo['classes'])}
         drawn = [step for step in pipeline if not is_loader(step)]
@@ -91,6 +98,8 @@ class ShapesDataset(BaseDataset):
         info = super().get_data_info(idx)
         seed = (self.seed, info['img_id'])
         scene = draw_scene(seed, self.size, self.among, self.objects)
+        shown = [o for o in scene.objects if o.concept in self.labelled]
+        scene = replace(scene, objects=tuple(shown))
         sides = (self.size, self.size)
         info.update(
             img=scene.image[..., ::-1].copy(),

@@ -120,6 +120,34 @@ def test_a_resnet_pools_its_dense_values_by_its_attention(tiny_clip):
     torch.testing.assert_close(dense.flatten(2).mT, values[:, 1:])
 
 
+@pytest.mark.parametrize('indices', [None, (0, -1), (1,)])
+def test_one_pass_gives_layers_and_the_map_of_regions(
+    tiny_clip, kind, indices
+):
+    encoder = CLIPImageEncoder(tiny_clip(kind), out_indices=indices)
+    x = images(kind, more=(32, 0))
+    layers, regions = encoder.with_regions(x)
+    for ours, theirs in zip(layers, encoder(x), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    stride = encoder.region_stride
+    assert regions.shape[2] == -(-x.shape[2] // stride)
+
+
+def test_the_whole_image_as_a_region_is_its_pooled_embedding(tiny_clip, kind):
+    encoder = CLIPImageEncoder(tiny_clip(kind))
+    x = images(kind, more=(64, 32))
+    _, regions = encoder.with_regions(x)
+    whole = encoder.embed_regions(regions)
+    expected = encoder.pooled(x)
+    if kind == 'vit':  # its class token attends; regions have the values
+        expected = F.normalize(
+            encoder.dense(x, normalize=False).mean(dim=(2, 3)), dim=1
+        )
+    torch.testing.assert_close(whole, expected, atol=1e-5, rtol=1e-4)
+    length = encoder.embed_regions(regions[..., 1:3, 1:2]).norm(dim=1)
+    torch.testing.assert_close(length, torch.ones(2))
+
+
 def test_a_vit_gives_the_attention_of_every_block(tiny_clip):
     clip = tiny_clip()
     x = images('vit')
@@ -150,6 +178,8 @@ def test_towers_without_readable_parts_say_so(tiny_clip, tiny_config):
     coca = tiny_clip(vision_cfg={**vision, **queries})
     with pytest.raises(ValueError, match='learned queries'):
         CLIPImageEncoder(coca).dense(images('vit'))
+    with pytest.raises(ValueError, match='learned queries'):
+        CLIPImageEncoder(coca).with_regions(images('vit'))
     with pytest.raises(ValueError, match='Linear is no image tower'):
         CLIPImageEncoder(nn.Linear(2, 2))
 
