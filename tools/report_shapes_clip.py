@@ -19,7 +19,8 @@ from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor
 from torch.nn import functional as F
 
-from mmclip.clip.shapes_clip import dense_features, load_shapes_clip
+from mmclip.clip.image import CLIPImageEncoder
+from mmclip.clip.shapes_clip import load_shapes_clip
 from mmclip.data.shapes import (
     COLOURS,
     SHAPES,
@@ -131,7 +132,9 @@ def share(truth: Tensor, answer: Tensor) -> float:
 
 def name_masks(model, table: Tensor, scene, side: int) -> Tensor:
     """Return the number of the name of each object's pooled features (N,)."""
-    features = dense_features(model, pixels([scene.image], side))
+    features = CLIPImageEncoder(model).dense(
+        pixels([scene.image], side), normalize=False
+    )
     masks = torch.tensor(np.stack([o.mask for o in scene.objects]))
     masks = F.interpolate(
         masks[None].float(), features.shape[-2:], mode='area'
@@ -262,7 +265,9 @@ def draw_dense(model, tokenizer, path: Path) -> None:
     scene, listed = example_scene(), concepts(vocabulary='shapes-80')
     table = text_table(model, tokenizer, listed)
     asked = text_table(model, tokenizer, [parse(name) for name in EXAMPLE])
-    features = dense_features(model, pixels([scene.image], 256))
+    features = CLIPImageEncoder(model).dense(
+        pixels([scene.image], 256), normalize=False
+    )
     maps = torch.einsum('dhw,kd->khw', features[0], asked - table.mean(0))
     maps = F.interpolate(maps[None], (128, 128), mode='bilinear')[0]
     figure, axes = pyplot.subplots(1, 5, figsize=(12, 2.8), dpi=60)

@@ -4,7 +4,7 @@ It is an ``open_clip.CLIP`` whose image tower is ResNet-18 at a quarter of its
 width and whose token table holds only the words of its world. It knows drawn
 shapes and nothing else: it must never answer for a photograph.
 
-Symbols: B images, N texts, L tokens, D embedding width.
+Symbols: N texts, L tokens.
 """
 
 import json
@@ -138,7 +138,8 @@ def load_shapes_clip(
 
     Returns:
         The model (``encode_image`` takes any size, normalised with CLIP's
-        mean and deviation) and the tokenizer, texts to ids (N, L).
+        mean and deviation; ``mmclip.clip.image.CLIPImageEncoder`` gives its
+        dense features) and the tokenizer, texts to ids (N, L).
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -159,15 +160,3 @@ def load_shapes_clip(
 
 def _widen(value: Tensor) -> Tensor:
     return value.float() if value.is_floating_point() else value
-
-
-def dense_features(model: open_clip.CLIP, images: Tensor) -> Tensor:
-    """Return the projection of every position, (B, D, h, w), not normalised.
-
-    Their mean over the positions is ``model.encode_image(images)``, so they
-    live in the space of the texts. The stride is 32; to name small objects,
-    enlarge the image first.
-    """
-    features = model.visual.trunk.forward_features(images)  # (B, C, h, w)
-    weight = model.visual.head.proj.weight  # (D, C)
-    return torch.einsum('bchw,dc->bdhw', features, weight)

@@ -9,11 +9,11 @@ from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.tokenizer import SimpleTokenizer
 
 import mmclip  # noqa: F401  (its mends let mmdet be imported)
+from mmclip.clip.image import CLIPImageEncoder
 from mmclip.clip.shapes_clip import (
     CONFIG,
     WEIGHTS,
     ShapesTokenizer,
-    dense_features,
     load_shapes_clip,
     read_config,
 )
@@ -138,7 +138,7 @@ def test_what_stands_behind_the_end_does_not_matter():
 @pytest.mark.parametrize('side', [64, 97, 128])
 def test_dense_features_average_to_the_embedding(model, side):
     image = torch.rand(2, 3, side, side)
-    dense = dense_features(model, image)
+    dense = CLIPImageEncoder(model).dense(image, normalize=False)
     assert dense.shape[:2] == (2, 128)
     torch.testing.assert_close(
         dense.mean((2, 3)), model.encode_image(image), rtol=1e-4, atol=1e-5

@@ -76,6 +76,27 @@ def test_a_base_view_holds_no_box_mask_or_label_of_other_concepts():
         assert len(drawn) == len(info['instances'])  # nothing goes unlabelled
 
 
+def test_unlabelled_objects_are_drawn_and_nothing_says_so():
+    dataset = ShapesDataset(
+        num_images=40, classes_of=('base',), unlabelled_of=('novel',)
+    )
+    names, drawn, told = dataset.metainfo['classes'], 0, 0
+    for i in range(len(dataset)):
+        info = dataset[i]
+        scene = draw_scene((0, i), among=dataset.among)
+        np.testing.assert_array_equal(info['img'][..., ::-1], scene.image)
+        base = [o for o in scene.objects if o.concept.split == 'base']
+        assert [names[x['bbox_label']] for x in info['instances']] == [
+            o.concept.name for o in base
+        ]
+        for o in scene.objects:
+            novel = o.concept.split == 'novel'
+            drawn += novel
+            told += novel and o.concept.name in ' '.join(info['captions'])
+    assert drawn > 10
+    assert told == 0
+
+
 def test_the_image_is_bgr_as_mmdet_loads_it():
     info = ShapesDataset(num_images=1, seed=1)[0]
     scene = draw_scene((1, 0), among=concepts('base', vocabulary='shapes-80'))
