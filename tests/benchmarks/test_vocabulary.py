@@ -11,6 +11,16 @@ def test_both_sides_agree_and_the_cache_is_faster():
     assert 0 < times.second < times.first
 
 
+def test_the_plain_loop_may_take_one_turn_in_several():
+    names = benchmark.lvis_names(5)
+    times = benchmark.measure(
+        make_config(), names, templates=2, slice_size=1, every=2
+    )
+    assert times.names == 3
+    assert times.alone > 0
+    assert times.difference <= benchmark.TOLERANCE
+
+
 def test_the_report_names_both_sides_and_their_ratios(capsys):
     times = benchmark.Times(
         open_clip=30, first=10, second=0.1, difference=1e-7
