@@ -7,6 +7,7 @@ vocabulary, D embedding width.
 from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 from mmdet.models.roi_heads import StandardRoIHead
 from mmdet.structures.bbox import bbox2roi
 from mmengine.structures import InstanceData
@@ -366,9 +367,8 @@ image_head_config`; ``dict()`` is like ``bbox_head``, with weights of its own.
 
     def _fuse(self, result: InstanceData, other: Tensor) -> None:
         """Fuse scores (R, K + 1) of an image with another source (R, K)."""
-        text, background = result.scores[:, :-1], result.scores[:, -1:]
-        fused = self.score_fusion(text, other, self.novel)
-        result.scores = torch.cat([fused, background.to(fused)], dim=1)
+        fused = self.score_fusion(result.scores[:, :-1], other, self.novel)
+        result.scores = F.pad(fused, (0, 1))  # the background has no say now
 
     def predict(
         self,
