@@ -13,7 +13,12 @@ METHODS = {
     'mmclip.clip.text': ('CLIPTextEncoder',),
     'mmclip.clip.timm_backbone': ('FrozenTimmBackbone',),
     'mmclip.clip.vocabulary': ('Vocabulary',),
-    'mmclip.vild': ('TextEmbeddingClassifier', 'ViLD', 'ViLDRoIHead'),
+    'mmclip.vild': (
+        'OnlineTeacher',
+        'TextEmbeddingClassifier',
+        'ViLD',
+        'ViLDRoIHead',
+    ),
 }
 MISSING: dict[str, str] = {}  # class name -> the package it needs
 __all__ = []

@@ -79,7 +79,9 @@ def crop_boxes(
         ValueError: The mode is unknown, or a box is not finite.
     """
     if mode not in MODES:
-        raise ValueError(f'unknown crop mode {mode!r}: expected one of {MODES}')
+        raise ValueError(
+            f'unknown crop mode {mode!r}: expected one of {MODES}'
+        )
     resize = fit_shorter if mode == 'crop' else squash
     # One transfer for all boxes, and corners that no half precision rounded.
     for box in integer_boxes(scale_boxes(boxes.float(), scale)).tolist():
@@ -88,7 +90,7 @@ def crop_boxes(
 
 def cut(image: Tensor, box: list[int]) -> Tensor:
     """Cut whole pixels out of (C, H, W), black outside the image."""
-    (x1, y1, x2, y2), (height, width) = box, image.shape[1:]
+    x1, y1, x2, y2 = box
     inside = image[:, max(y1, 0) : max(y2, 0), max(x1, 0) : max(x2, 0)]
     wanted = y2 - y1, x2 - x1
     if inside.shape[1:] == wanted:

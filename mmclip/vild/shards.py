@@ -107,9 +107,9 @@ def write_aside(path: Path, content) -> dict:
     except OSError as error:
         aside.unlink(missing_ok=True)
         raise OSError(
-            f"cannot write '{path}' ({error}): is the disc full? Make room and "
-            'run the same command again; it goes on after the shards that are '
-            'whole'
+            f"cannot write '{path}' ({error}): is the disc full? Make room "
+            'and run the same command again; it goes on after the shards that '
+            'are whole'
         ) from error
     return seal
 
@@ -282,7 +282,7 @@ class Shards:
         rank = int(np.searchsorted(ascending, wanted)) if known else len(ids)
         if rank == len(ids) or ascending[rank] != wanted:
             raise ShardError(
-                f"image {image_id!r} is not among the {len(ids)} images of "
+                f'image {image_id!r} is not among the {len(ids)} images of '
                 f"'{self.folder}' (such as {ids[:3].tolist()}): run "
                 f'{self.made_by} over the dataset that is trained on'
             )
