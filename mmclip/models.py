@@ -13,7 +13,24 @@ METHODS = {
     'mmclip.clip.text': ('CLIPTextEncoder',),
     'mmclip.clip.timm_backbone': ('FrozenTimmBackbone',),
     'mmclip.clip.vocabulary': ('Vocabulary',),
-    'mmclip.vild': ('TextEmbeddingClassifier', 'ViLD', 'ViLDRoIHead'),
+    'mmclip.vild': (
+        'EmbeddingL1Loss',
+        'EmbeddingPredictor',
+        'GeometricScoreFusion',
+        'MeanHuberLoss',
+        'OnlineTeacher',
+        'OpenVocabCrossEntropyLoss',
+        'TextEmbeddingClassifier',
+        'ViLD',
+        'ViLDBBoxCoder',
+        'ViLDConvFCBBoxHead',
+        'ViLDFPN',
+        'ViLDMaskHead',
+        'ViLDRPNHead',
+        'ViLDResNet',
+        'ViLDRoIExtractor',
+        'ViLDRoIHead',
+    ),
 }
 MISSING: dict[str, str] = {}  # class name -> the package it needs
 __all__ = []

@@ -108,10 +108,10 @@ def test_training_gives_finite_losses_also_without_boxes(model):
 
 
 def test_a_label_beyond_the_vocabulary_is_an_error():
-    check_labels(torch.tensor([0, 2]), 3)
-    check_labels(torch.zeros(0), 3)
+    check_labels(torch.tensor([0, 2]), NAMES[:3])
+    check_labels(torch.zeros(0), NAMES[:3])
     with pytest.raises(ValueError, match='label 3 .* 3 names'):
-        check_labels(torch.tensor([3]), 3)
+        check_labels(torch.tensor([3]), NAMES[:3])
 
 
 def test_neighbours_with_one_text_share_a_pass():

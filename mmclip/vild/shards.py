@@ -1,0 +1,316 @@
+"""Keep ragged arrays of many images in shards that are whole or absent.
+
+A folder holds ``manifest.json``, which says what the arrays are, and shards
+of consecutive images: ``00000.id.npy`` (n,), ``00000.offset.npy`` (n + 1,),
+one ``00000.<array>.npy`` for each array, image after image, and the seal
+``00000.json`` with sizes and checksums. Each file is written aside and
+renamed, the seal last; a shard without its seal, or with a file of another
+size, does not count. So ranks share a folder without locks: shard k is rank
+k % world's.
+
+n images of a shard, N rows over all images of a shard.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+MANIFEST = 'manifest.json'
+
+
+class ShardError(ValueError):
+    """A folder that does not hold what is asked of it, and what to do."""
+
+
+def shard_path(folder: Path, number: int, kind: str) -> Path:
+    """Return the file of one array of a shard, or of its seal."""
+    suffix = '.json' if kind == 'seal' else f'.{kind}.npy'
+    return Path(folder) / f'{number:05d}{suffix}'
+
+
+def shard_ranges(num_images: int, shard_size: int) -> list[range]:
+    """Return the images of each shard."""
+    return [
+        range(start, min(start + shard_size, num_images))
+        for start in range(0, num_images, shard_size)
+    ]
+
+
+def ids_hash(ids: Iterable) -> str:
+    """Return the sha256 of a list of image ids; their order counts."""
+    text = json.dumps([i if isinstance(i, str) else int(i) for i in ids])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def id_array(ids: Sequence) -> np.ndarray:
+    """Return image ids as int64, or as text where one is text."""
+    if all(isinstance(i, int | np.integer) for i in ids):
+        return np.array(ids, np.int64)
+    return np.array([str(i) for i in ids])
+
+
+# ---- writing --------------------------------------------------------------
+
+
+def write_shard(
+    folder: Path, number: int, ids: Sequence, arrays: dict[str, list]
+) -> None:
+    """Write a shard, its seal last.
+
+    Args:
+        folder: An existing folder.
+        number: Of the shard.
+        ids: The n images.
+        arrays: For each name, n arrays of equal width and any length.
+
+    Raises:
+        OSError: A file cannot be written; nothing of it counts as done.
+    """
+    shard_path(folder, number, 'seal').unlink(missing_ok=True)
+    lengths = [len(rows) for rows in next(iter(arrays.values()))]
+    whole = {name: np.concatenate(rows) for name, rows in arrays.items()}
+    whole['id'] = id_array(ids)
+    whole['offset'] = np.cumsum([0, *lengths], dtype=np.int64)
+    files = {
+        name: write_aside(shard_path(folder, number, name), array)
+        for name, array in whole.items()
+    }
+    seal = dict(images=len(ids), rows=sum(lengths), files=files)
+    write_aside(shard_path(folder, number, 'seal'), seal)
+
+
+def write_aside(path: Path, content) -> dict:
+    """Write an array or JSON to a neighbouring file, then rename it.
+
+    Returns:
+        Its ``bytes`` and ``sha256``, read back.
+
+    Raises:
+        OSError: It cannot be written, as when the disc is full.
+    """
+    aside = path.with_name(path.name + '.part')
+    try:
+        with aside.open('wb') as file:
+            if isinstance(content, np.ndarray):
+                np.save(file, content, allow_pickle=False)
+            else:
+                text = json.dumps(content, indent=1, sort_keys=True)
+                file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        seal = dict(bytes=aside.stat().st_size, sha256=file_hash(aside))
+        os.replace(aside, path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise OSError(
+            f"cannot write '{path}' ({error}): is the disc full? Make room "
+            'and run the same command again; it goes on after the shards that '
+            'are whole'
+        ) from error
+    return seal
+
+
+def file_hash(path: Path) -> str:
+    """Return the sha256 of a file."""
+    digest = hashlib.sha256()
+    with Path(path).open('rb') as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def open_folder(folder: Path, manifest: dict) -> None:
+    """Make a folder for shards, or check that it is one with this manifest.
+
+    Raises:
+        ShardError: It was begun with other settings.
+        OSError: It cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / MANIFEST).is_file():
+        write_aside(folder / MANIFEST, manifest)
+    compare_manifests(folder, read_manifest(folder), manifest)
+
+
+# ---- reading --------------------------------------------------------------
+
+
+def read_manifest(folder: Path) -> dict:
+    """Return what a folder says of itself.
+
+    Raises:
+        ShardError: There is no manifest, or it is no JSON object.
+    """
+    path = Path(folder) / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise ShardError(
+            f"there is no '{path}': expected the folder that dump_proposals "
+            'or extract_embeddings wrote'
+        ) from error
+    except ValueError as error:
+        raise ShardError(f"'{path}' is no JSON: {error}") from error
+    if not isinstance(manifest, dict):
+        raise ShardError(f"'{path}' holds no object: write it anew")
+    return manifest
+
+
+def compare_manifests(folder: Path, got: dict, expected: dict) -> None:
+    """Raise a ShardError that names each field of ``expected`` not met."""
+    wrong = [
+        f'{key}: got {got.get(key)!r}, expected {value!r}'
+        for key, value in expected.items()
+        if got.get(key) != json.loads(json.dumps(value))
+    ]
+    if wrong:
+        raise ShardError(
+            f"'{Path(folder) / MANIFEST}' is of something else: "
+            f'{"; ".join(wrong)}. Name another folder, or the settings that '
+            'it was written with'
+        )
+
+
+def fault_of(folder: Path, number: int, images: int, thorough: bool = False):
+    """Say what is wrong with a shard, or return ``None`` for a whole one.
+
+    Args:
+        folder: Where it is.
+        number: Of the shard.
+        images: How many it must hold.
+        thorough: Whether checksums are compared as well as sizes.
+    """
+    path = shard_path(folder, number, 'seal')
+    try:
+        seal = json.loads(path.read_text())
+        if seal['images'] != images:
+            return f'{path.name} is of {seal["images"]} images, not {images}'
+        for name, wanted in seal['files'].items():
+            file = shard_path(folder, number, name)
+            if file.stat().st_size != wanted['bytes']:
+                return f'{file.name} is cut short'
+            if thorough and file_hash(file) != wanted['sha256']:
+                return f'{file.name} is damaged'
+    except FileNotFoundError as error:
+        return f'{Path(error.filename).name} is missing'
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f'{path.name} is damaged'
+    return None
+
+
+class Shards:
+    """Read a folder of shards; nothing is opened before the first question.
+
+    Arrays are memory maps, opened by each process for itself and left behind
+    when the reader is pickled, so that dataloader workers, forked or spawned,
+    share the pages and nothing else.
+
+    Args:
+        folder: Where the shards are.
+        kind: What the manifest must be a ``format`` of.
+        expected: Further fields of the manifest that must be met.
+        made_by: The command that writes such a folder, for messages.
+    """
+
+    def __init__(self, folder, kind: str, expected: dict, made_by: str):
+        self.folder = Path(folder)
+        self.expected = dict(format=kind, **expected)
+        self.made_by = made_by
+        self._manifest = self._index = None
+        self._maps, self._process = {}, None
+
+    def __getstate__(self) -> dict:
+        return dict(self.__dict__, _maps={}, _process=None)
+
+    @property
+    def manifest(self) -> dict:
+        """The manifest, once it has been compared with what is expected."""
+        if self._manifest is None:
+            manifest = read_manifest(self.folder)
+            compare_manifests(self.folder, manifest, self.expected)
+            self._manifest = manifest
+        return self._manifest
+
+    @property
+    def ranges(self) -> list[range]:
+        """The images of each shard."""
+        manifest = self.manifest
+        return shard_ranges(manifest['num_images'], manifest['shard_size'])
+
+    def check(self, thorough: bool = False) -> None:
+        """Raise a ShardError unless every shard is whole."""
+        faults = [
+            fault
+            for number, images in enumerate(self.ranges)
+            if (fault := fault_of(self.folder, number, len(images), thorough))
+        ]
+        if faults:
+            raise ShardError(
+                f"'{self.folder}' lacks {len(faults)} of {len(self.ranges)} "
+                f'shards ({faults[0]}): run {self.made_by} again with the '
+                'same settings, which writes the missing ones'
+            )
+
+    @property
+    def ids(self) -> np.ndarray:
+        """All image ids in the order in which they were written."""
+        return self._open_index()[0]
+
+    def _open_index(self):
+        if self._index is None:
+            self.check()
+            parts = [self.array(k, 'id') for k in range(len(self.ranges))]
+            ids = np.concatenate(parts) if parts else np.zeros(0, np.int64)
+            order = np.argsort(ids, kind='stable')
+            self._index = ids, order, ids[order]
+        return self._index
+
+    def place(self, image_id) -> tuple[int, int]:
+        """Return the shard of an image and its row there.
+
+        Raises:
+            ShardError: The image is not in the folder.
+        """
+        ids, order, ascending = self._open_index()
+        kind = ids.dtype.kind
+        known = kind == 'U' or isinstance(image_id, int | np.integer)
+        wanted = str(image_id) if kind == 'U' else image_id
+        rank = int(np.searchsorted(ascending, wanted)) if known else len(ids)
+        if rank == len(ids) or ascending[rank] != wanted:
+            raise ShardError(
+                f'image {image_id!r} is not among the {len(ids)} images of '
+                f"'{self.folder}' (such as {ids[:3].tolist()}): run "
+                f'{self.made_by} over the dataset that is trained on'
+            )
+        return divmod(int(order[rank]), self.manifest['shard_size'])
+
+    def array(self, number: int, name: str) -> np.ndarray:
+        """Return an array of a shard as a memory map."""
+        if self._process != os.getpid():
+            self._maps, self._process = {}, os.getpid()
+        key = number, name
+        if key not in self._maps:
+            path = shard_path(self.folder, number, name)
+            self._maps[key] = np.load(path, mmap_mode='r', allow_pickle=False)
+        return self._maps[key]
+
+    def rows(self, image_id, limit: int | None, *names) -> list[np.ndarray]:
+        """Return the first rows of an image, a view for each array."""
+        number, row = self.place(image_id)
+        start, stop = self.array(number, 'offset')[row : row + 2].tolist()
+        if limit is not None:
+            stop = min(stop, start + limit)
+        return [self.array(number, name)[start:stop] for name in names]
+
+    def content_hash(self) -> str:
+        """Return a hash of manifest and all arrays, from their seals."""
+        self.check()
+        digest = hashlib.sha256((self.folder / MANIFEST).read_bytes())
+        for number in range(len(self.ranges)):
+            seal = shard_path(self.folder, number, 'seal')
+            digest.update(seal.read_bytes())
+        return digest.hexdigest()
