@@ -15,6 +15,8 @@ METHODS = {
     'mmclip.clip.vocabulary': ('Vocabulary',),
     'mmclip.vild': (
         'EmbeddingL1Loss',
+        'FVLM',
+        'FrozenCLIPScores',
         'EmbeddingPredictor',
         'GeometricScoreFusion',
         'MeanHuberLoss',

@@ -3,6 +3,8 @@
 import pytest
 from mmengine.registry import DefaultScope
 
+import mmclip  # noqa: F401  (its mends let mmdet be imported)
+
 
 @pytest.fixture(autouse=True)
 def mmdet_scope():

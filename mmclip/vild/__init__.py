@@ -17,6 +17,7 @@ from mmclip.vild.box_coder import ViLDBBoxCoder
 from mmclip.vild.box_head import ViLDConvFCBBoxHead
 from mmclip.vild.classifier import EmbeddingPredictor, TextEmbeddingClassifier
 from mmclip.vild.detector import ViLD
+from mmclip.vild.fvlm import FVLM, FrozenCLIPScores
 from mmclip.vild.losses import (
     EmbeddingL1Loss,
     MeanHuberLoss,
@@ -24,8 +25,8 @@ from mmclip.vild.losses import (
 )
 from mmclip.vild.mask_head import ViLDMaskHead
 from mmclip.vild.neck import ViLDFPN
-from mmclip.vild.roi_extractor import ViLDRoIExtractor
 from mmclip.vild.online_teacher import OnlineTeacher
+from mmclip.vild.roi_extractor import ViLDRoIExtractor
 from mmclip.vild.roi_head import ViLDRoIHead
 from mmclip.vild.rpn_head import ViLDRPNHead
 from mmclip.vild.score_fusion import GeometricScoreFusion
@@ -33,6 +34,8 @@ from mmclip.vild.score_fusion import GeometricScoreFusion
 __all__ = [
     'EmbeddingL1Loss',
     'EmbeddingPredictor',
+    'FVLM',
+    'FrozenCLIPScores',
     'GeometricScoreFusion',
     'MeanHuberLoss',
     'OnlineTeacher',
@@ -47,3 +50,4 @@ __all__ = [
     'ViLDResNet',
     'ViLDRoIExtractor',
     'ViLDRoIHead',
+]

@@ -21,6 +21,7 @@ from mmclip.vild.distillation_targets import (
     collect_targets,
 )
 from mmclip.vild.image_head import image_head_config
+from mmclip.vild.levels import of_images
 from mmclip.vild.score_fusion import Regions, name_probabilities
 from mmclip.vild.suppression import suppress
 
@@ -387,7 +388,7 @@ image_head_config`; ``dict()`` is like ``bbox_head``, with weights of its own.
             part = slice(run.start, run.stop)
             with self.speaking(text):
                 found = super().predict(
-                    tuple(level[part] for level in x),
+                    of_images(x, part),
                     rpn_results_list[part],
                     batch_data_samples[part],
                     rescale,
