@@ -279,7 +279,7 @@ def _thing(rng, noise, image, x, y, horizon):
         cy, (c, s) = horizon + 0.07 - tall + 0.09 * rng.random(), (1.0, 0.0)
     across = ((x - cx) * c + (y - cy) * s) / wide
     along = ((y - cy) * c - (x - cx) * s) / tall
-    corner = np.minimum(wide, tall) * round_
+    corner = min(wide, tall) * round_
     dx = np.maximum(np.abs(across) * wide - (wide - corner), 0)
     dy = np.maximum(np.abs(along) * tall - (tall - corner), 0)
     inside = np.sqrt(dx * dx + dy * dy) - corner
