@@ -66,8 +66,9 @@ def splits(found) -> set[str]:
 def shapes_datasets(node):
     """Every shapes dataset in a config, however it is wrapped."""
     if isinstance(node, dict):
-        kind = DATASETS.get(str(node.get('type')))
-        if kind and issubclass(kind, ShapesDataset):
+        name = str(node.get('type')).removeprefix('mmclip.')
+        kind = DATASETS.module_dict.get(name, object)
+        if issubclass(kind, ShapesDataset):
             yield node
         node = list(node.values())
     if isinstance(node, (list, tuple)):
@@ -82,6 +83,7 @@ def training_sets() -> dict[str, dict]:
         for name in ('ShapesDataset', 'ShapesSegDataset')
     }
     folder = config_folder()
+    DATASETS.import_from_location()
     for path in sorted(folder.rglob('*.py')):
         relative = path.relative_to(folder)
         if relative.parts[:2] in (
