@@ -80,13 +80,13 @@ class ShapesDataset(BaseDataset):
         drawn = [step for step in pipeline if not is_loader(step)]
         super().__init__(metainfo=metainfo, pipeline=drawn, **kwargs)
 
-    def scene(self, idx: int) -> Scene:
+    def draw(self, idx: int) -> Scene:
         """Draw scene ``idx``."""
         return draw_scene(
             (self.seed, idx), self.size, self.among, self.objects
         )
 
-    def drawn(self, scene: Scene) -> dict:
+    def describe(self, scene: Scene) -> dict:
         """Return ``img`` uint8 BGR (S, S, 3) and its sizes."""
         sides = (self.size, self.size)
         return dict(
@@ -113,9 +113,9 @@ class ShapesDataset(BaseDataset):
             ``captions``.
         """
         info = super().get_data_info(idx)
-        scene = self.scene(info['img_id'])
+        scene = self.draw(info['img_id'])
         info.update(
-            self.drawn(scene),
+            self.describe(scene),
             captions=captions(scene),
             instances=[self._instance(o) for o in scene.objects],
         )
@@ -149,14 +149,21 @@ class ShapesSegDataset(ShapesDataset):
         background: Name of the class of all that is no object, label 0 then;
             without one those pixels are 255, to be ignored (mmseg calls that
             ``reduce_zero_label``).
-        kwargs: Those of :class:`ShapesDataset`.
+        pipeline: Transforms; see above.
+        kwargs: Further arguments of :class:`ShapesDataset`.
     """
 
-    def __init__(self, *args, background: str | None = None, **kwargs):
+    def __init__(
+        self,
+        *args,
+        background: str | None = None,
+        pipeline: Sequence = (),
+        **kwargs,
+    ):
         self.background = background
         pipeline = [
             take_map if is_step(step, 'LoadAnnotations') else step
-            for step in kwargs.pop('pipeline', ())
+            for step in pipeline
         ]
         super().__init__(*args, pipeline=pipeline, **kwargs)
         self.names = self._metainfo['classes']
@@ -174,12 +181,12 @@ class ShapesSegDataset(ShapesDataset):
             (S, S) and the fields that mmseg's loading would set.
         """
         info = BaseDataset.get_data_info(self, idx)
-        scene = self.scene(info['img_id'])
+        scene = self.draw(info['img_id'])
         seen = semantic_map(scene, self.names)  # 0 is no object
         if self.background is None:
             seen = np.where(seen % 255 == 0, 255, seen - 1).astype(np.uint8)
         info.update(
-            self.drawn(scene),
+            self.describe(scene),
             drawn_seg_map=seen,
             seg_map_path=info['img_path'],
             seg_fields=[],

@@ -81,7 +81,7 @@ class Order:
         listed = concepts(*self.classes_of, vocabulary=self.vocabulary)
         return [concept.name for concept in listed]
 
-    def scene(self, seed: int, index: int, among=None) -> Scene:
+    def draw(self, seed: int, index: int, among=None) -> Scene:
         """Draw scene ``index`` of ``seed``."""
         draw = draw_crowd if self.crowded else draw_scene
         return draw((seed, index), self.size, among or self.among)
@@ -125,7 +125,7 @@ class View(NamedTuple):
 
 def coco_item(order: Order, index: int) -> Item:
     """Return an image and its COCO entries."""
-    scene, name = order.scene(order.seed, index), f'{index:06d}.png'
+    scene, name = order.draw(order.seed, index), f'{index:06d}.png'
     size = order.size
     entries = [
         dict(
@@ -170,7 +170,7 @@ def ade_item(order: Order, index: int) -> Item:
     if index >= order.num_images:
         index, seed, subset = index - order.num_images, seed + 1, 'validation'
         among = concepts(*order.classes_of, vocabulary=order.vocabulary)
-    scene, name = order.scene(seed, index, among), f'{subset}/{index:06d}.png'
+    scene, name = order.draw(seed, index, among), f'{subset}/{index:06d}.png'
     files = {
         f'images/{name}': png_bytes(scene.image),
         f'annotations/{name}': png_bytes(semantic_map(scene, order.names)),
@@ -190,7 +190,7 @@ def ade_close(order: Order, records: Iterable[dict]) -> dict[str, bytes]:
 
 def odvg_item(order: Order, index: int) -> Item:
     """Return an image and its lines of both ODVG files."""
-    scene, name = order.scene(order.seed, index), f'{index:06d}.png'
+    scene, name = order.draw(order.seed, index), f'{index:06d}.png'
     head = dict(filename=name, height=order.size, width=order.size)
     record = dict(
         detection=head | dict(detection=odvg_detection(scene, order.names)),

@@ -178,7 +178,7 @@ def test_maps_number_the_classes(background):
     for i in range(len(dataset)):
         found = dataset[i]['data_samples'].gt_sem_seg.data[0].numpy()
         expected = np.full(found.shape, 255 if background is None else 0)
-        for entry in dataset.scene(i).objects:
+        for entry in dataset.draw(i).objects:
             expected[entry.mask] = classes.index(entry.concept.name)
         assert (found == expected).all()
         assert dataset.get_cat_ids(i) == sorted(set(found.ravel()) - {255})

@@ -138,10 +138,21 @@ def test_training_sees_base_concepts_alone(name, drawn):
     'name', [name for name in SETS if not name.startswith('Shapes')]
 )
 def test_a_configs_training_names_are_base_names(name):
-    dataset = DATASETS.build(dict(SETS[name], num_images=1))
+    assert class_splits(SETS[name]) == {'base'}
+
+
+def class_splits(config: dict) -> set[str]:
+    """Which splits the class names of a training set are of."""
+    dataset = DATASETS.build(dict(config, num_images=1))
     names = set(dataset.metainfo['classes'])
     names.discard(getattr(dataset, 'background', None))
-    assert splits(map(parse, names)) == {'base'}
+    return splits(map(parse, names))
+
+
+def test_a_class_name_of_another_split_is_found():
+    config = SETS['_base_/datasets/shapes_detection.py-0']
+    leaking = dict(config, classes_of=('base', 'unseen'))
+    assert class_splits(leaking) == {'base', 'unseen'}
 
 
 @pytest.mark.parametrize('name', ['ShapesDataset', 'ShapesSegDataset'])
