@@ -51,6 +51,12 @@ def build_parser() -> argparse.ArgumentParser:
         'Count what the data of a config hold and name their faults.',
     )
     add_config_options(data)
+    shapes = command(
+        'shapes',
+        export_shapes,
+        'Write drawings of the shapes world as a data set.',
+    )
+    add_shapes_options(shapes)
     return parser
 
 
@@ -180,6 +186,20 @@ def check_data(args) -> int:
     from mmclip.data.check_config import report
 
     return min(report(read_config(args)), 1)
+
+
+def add_shapes_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``mmclip shapes``."""
+    from mmclip.data.shapes_export import add_options
+
+    add_options(parser)
+
+
+def export_shapes(args) -> int:
+    """Write a view of the shapes world."""
+    from mmclip.data.shapes_export import run
+
+    return run(args)
 
 
 def main(argv: list[str] | None = None) -> int:
