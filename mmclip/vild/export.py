@@ -316,9 +316,7 @@ def count_firm(
     return int((lone > least + tolerance).sum())
 
 
-def paste(
-    model: nn.Module, found: dict, size: tuple[int, int]
-) -> np.ndarray:
+def paste(model: nn.Module, found: dict, size: tuple[int, int]) -> np.ndarray:
     """Bring masks (M, 1, h, w) into the image, as mmdet does: (M, H, W)."""
     if not len(found['masks']):
         return np.zeros((0, *size), bool)
@@ -346,6 +344,6 @@ def need(package: str):
         return importlib.import_module(package)
     except ImportError as error:
         raise ImportError(
-            f"{package} is not installed, and the export needs it: pip "
+            f'{package} is not installed, and the export needs it: pip '
             "install 'mmclip[onnx]' brings it"
         ) from error
