@@ -78,8 +78,11 @@ def export_onnx(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'.{path.name}.{os.getpid()}')
-    partial.write_bytes(proto.SerializeToString())
-    os.replace(partial, path)
+    try:
+        partial.write_bytes(proto.SerializeToString())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def traced(graph: DetectorGraph, vocabulary_input: bool) -> bytes:
