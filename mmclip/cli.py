@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from mmclip import __version__, jobs
+from mmclip.inference import export
 
 USER_ERRORS = (ValueError, OSError, ImportError, RuntimeError)
 
@@ -34,6 +35,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     jobs.add_train_options(command('train', jobs.train, 'Train a config.'))
     jobs.add_test_options(command('test', jobs.test, 'Test a checkpoint.'))
+    export.add_export_options(
+        command(
+            'export', export.run, 'Write a detector and its names as ONNX.'
+        )
+    )
     models = command('models', list_models, 'List the configs and weights.')
     models.add_argument(
         'filter', nargs='?', default='', help='show names that contain this'
