@@ -34,9 +34,11 @@ EXTRAS = {
     'ops': ['mmcv>=2.1,<2.2'],
     'lvis': ['hotcoco>=1.3'],
     'demo': ['gradio>=4'],
+    'onnx': ['onnx>=1.14', 'onnxruntime>=1.16'],
     'docs': ['sphinx>=7', 'myst-parser', 'furo'],
     'test': ['pytest>=7', 'ruff>=0.4', 'hotcoco>=1.3'],
 }
+EXTRAS['test'] += EXTRAS['onnx']
 EXTRAS['dev'] = EXTRAS['test'] + EXTRAS['docs']
 
 setup(

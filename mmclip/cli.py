@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from mmclip import __version__, jobs
+from mmclip.inference import export
 
 USER_ERRORS = (ValueError, OSError, ImportError, RuntimeError)
 
@@ -34,6 +35,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     jobs.add_train_options(command('train', jobs.train, 'Train a config.'))
     jobs.add_test_options(command('test', jobs.test, 'Test a checkpoint.'))
+    export.add_export_options(
+        command(
+            'export', export.run, 'Write a detector and its names as ONNX.'
+        )
+    )
     models = command('models', list_models, 'List the configs and weights.')
     models.add_argument(
         'filter', nargs='?', default='', help='show names that contain this'
@@ -51,6 +57,12 @@ def build_parser() -> argparse.ArgumentParser:
         'Count what the data of a config hold and name their faults.',
     )
     add_config_options(data)
+    shapes = command(
+        'shapes',
+        export_shapes,
+        'Write drawings of the shapes world as a data set.',
+    )
+    add_shapes_options(shapes)
     return parser
 
 
@@ -180,6 +192,20 @@ def check_data(args) -> int:
     from mmclip.data.check_config import report
 
     return min(report(read_config(args)), 1)
+
+
+def add_shapes_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``mmclip shapes``."""
+    from mmclip.data.shapes_export import add_options
+
+    add_options(parser)
+
+
+def export_shapes(args) -> int:
+    """Write a view of the shapes world."""
+    from mmclip.data.shapes_export import run
+
+    return run(args)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,11 +1,3 @@
 #!/usr/bin/env bash
 # slurm_train.sh PARTITION JOB CONFIG [options of tools/train.py]
-set -euo pipefail
-partition=$1 job=$2
-shift 2
-gpus=${GPUS:-8} gpus_per_node=${GPUS_PER_NODE:-8}
-exec srun -p "$partition" --job-name="$job" --gres="gpu:$gpus_per_node" \
-    --ntasks="$gpus" --ntasks-per-node="$gpus_per_node" \
-    --cpus-per-task="${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 \
-    ${SRUN_ARGS:-} \
-    python -u "$(dirname "$0")/train.py" --launcher slurm "$@"
+exec "$(dirname "$0")/slurm_run.sh" train.py "$@"

@@ -33,6 +33,7 @@ __all__ = [
     'Scene',
     'SceneObject',
     'concepts',
+    'draw_crowd',
     'draw_portrait',
     'draw_scene',
     'parse',
@@ -105,11 +106,7 @@ def draw_scene(
         concept = among[int(rng.random() * len(among))]
         low, high = radius
         extent = (low + (high - low) * rng.random()) * size
-        for _ in range(24):
-            x = extent * 0.9 + rng.random() * (size - 1.8 * extent)
-            y = extent * 0.9 + rng.random() * (size - 1.8 * extent)
-            if canvas.free(x, y, extent) and canvas.add(concept, x, y, extent):
-                break
+        canvas.place(concept, extent)
     return canvas.scene()
 
 
@@ -142,14 +139,54 @@ def draw_portrait(
     return canvas.scene()
 
 
+def draw_crowd(
+    seed: int | Sequence[int],
+    size: int = 256,
+    among: Sequence[Concept] | None = None,
+    classes: tuple[int, int] = (9, 14),
+    radius: tuple[float, float] = (0.055, 0.095),
+) -> Scene:
+    """Draw one object each of many concepts: more than eight, by default.
+
+    Arguments as in ``draw_scene``, but for ``classes``: fewest and most
+    concepts of a scene, none of them twice. All are there and at least 60 %
+    visible: an object that finds no place in 24 draws is made smaller.
+
+    Raises:
+        ValueError: ``classes`` is no range, ``among`` holds fewer, or the
+            smallest objects would be less than 8 pixels wide.
+    """
+    rng = np.random.Generator(np.random.PCG64(seed))
+    left = list(dict.fromkeys(concepts('base') if among is None else among))
+    if not 1 <= classes[0] <= classes[1] <= len(left) or size * radius[0] < 4:
+        raise ValueError(
+            f'got classes={classes} of {len(left)} concepts and objects of '
+            f'radius {radius} times {size} pixels: expected 1 <= fewest <= '
+            'most <= concepts, and 4 pixels at least'
+        )
+    canvas = Canvas(rng, size)
+    wanted = classes[0] + int(rng.random() * (classes[1] - classes[0] + 1))
+    for _ in range(wanted):
+        concept = left.pop(int(rng.random() * len(left)))
+        low, high = radius
+        extent = (low + (high - low) * rng.random()) * size
+        while not canvas.place(concept, extent):
+            extent *= 0.9
+    return canvas.scene()
+
+
 class Canvas:
     """A scene in the making: image, who owns each pixel, and the listing."""
 
     def __init__(self, rng: np.random.Generator, size: int):
         self.rng, self.size = rng, size
-        self.image = background(rng, size)
+        self.image = self.prepare()
         self.owner = np.full((size, size), -1, np.int16)
         self.placed = []  # (concept, x, y, extent, whole area)
+
+    def prepare(self) -> np.ndarray:
+        """Return what is there before the objects, float32 (S, S, 3)."""
+        return background(self.rng, self.size)
 
     def free(self, x: float, y: float, extent: float) -> bool:
         """Say whether a circle there overlaps the others but little."""
@@ -158,6 +195,15 @@ class Canvas:
             if (x - ox) * (x - ox) + (y - oy) * (y - oy) < gap * gap:
                 return False
         return True
+
+    def place(self, concept: Concept, extent: float) -> bool:
+        """Add an object where there is room; False after 24 draws."""
+        for _ in range(24):
+            x = extent * 0.9 + self.rng.random() * (self.size - 1.8 * extent)
+            y = extent * 0.9 + self.rng.random() * (self.size - 1.8 * extent)
+            if self.free(x, y, extent) and self.add(concept, x, y, extent):
+                return True
+        return False
 
     def add(self, concept: Concept, x: float, y: float, extent: float) -> bool:
         """Paint and list an object unless it would hide too much."""
@@ -173,7 +219,7 @@ class Canvas:
                 )
                 if left < 0.6 * self.placed[k][-1]:
                     return False
-        blend(self.image, window, coverage, dark, self._colour(concept))
+        self.paint(concept, window, coverage, dark)
         below[solid] = len(self.placed)
         self.placed.append((concept, x, y, extent, area))
         return True
@@ -187,8 +233,11 @@ class Canvas:
         gap = 0.9 * (extent + clear[2])
         dx, dy = x - clear[0], y - clear[1]
         if dx * dx + dy * dy > gap * gap:
-            stamped = self._stamp(concept, x, y, extent)
-            blend(self.image, *stamped[:3], self._colour(concept))
+            self.paint(concept, *self._stamp(concept, x, y, extent)[:3])
+
+    def paint(self, concept: Concept, window, coverage, dark) -> None:
+        """Put a stamp of :func:`stamp` into the image."""
+        blend(self.image, window, coverage, dark, self._colour(concept))
 
     def _stamp(self, concept, x, y, extent):
         rng = self.rng
@@ -210,10 +259,13 @@ class Canvas:
             for value in COLOURS[concept.colour]
         ]
 
+    def listed(self) -> tuple[SceneObject, ...]:
+        """Return the exact annotations of what was added."""
+        return tuple(self._entry(k) for k in range(len(self.placed)))
+
     def scene(self) -> Scene:
-        """Close the drawing and return it with its exact annotations."""
-        listed = tuple(self._entry(k) for k in range(len(self.placed)))
-        return Scene(finish(self.rng, self.image), listed)
+        """Close the drawing and return it with its annotations."""
+        return Scene(finish(self.rng, self.image), self.listed())
 
     def _entry(self, k: int) -> SceneObject:
         concept, x, y, extent, _ = self.placed[k]

@@ -211,12 +211,22 @@ def pairs(
         size: Image side S.
         among: Concepts; base and novel ones by default, as a CLIP may see.
     """
-    among = concepts('base', 'novel') if among is None else among
     index = 0
     while True:
-        draw = scene_pair if index % 2 else portrait_pair
-        yield draw((seed, index), size, among)
+        yield pair(seed, index, size, among)
         index += 1
+
+
+def pair(
+    seed: int,
+    index: int,
+    size: int = 128,
+    among: Sequence[Concept] | None = None,
+) -> Pair:
+    """Draw the pair that ``pairs`` yields as number ``index``, from 0."""
+    among = concepts('base', 'novel') if among is None else among
+    draw = scene_pair if index % 2 else portrait_pair
+    return draw((seed, index), size, among)
 
 
 def _caption_rng(seed):

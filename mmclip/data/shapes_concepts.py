@@ -6,6 +6,7 @@ captions but no detector with a box; *unseen* ones (colour and shape pairs
 held out for good) nobody sees before the test.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -130,6 +131,26 @@ def _shapes_80() -> list[Concept]:
 
 
 _LISTS = {'all': _all, 'shapes-80': _shapes_80}
+
+
+def describe_classes(splits: Sequence[str], vocabulary: str) -> dict:
+    """Return the classes of some splits and who of them is what.
+
+    Returns:
+        ``classes``, ``palette`` (RGB), and ``base_classes``,
+        ``novel_classes``, ``unseen_classes``: names, empty for a split that
+        is not among ``splits``.
+    """
+    listed = concepts(*splits, vocabulary=vocabulary)
+    named = {
+        f'{split}_classes': tuple(c.name for c in listed if c.split == split)
+        for split in SPLITS
+    }
+    return dict(
+        classes=tuple(c.name for c in listed),
+        **named,
+        palette=[COLOURS[c.colour] for c in listed],
+    )
 
 
 def parse(name: str) -> Concept:

@@ -1,19 +1,26 @@
-"""The shapes world as a detection dataset that is drawn, never read.
+"""The shapes world as datasets that are drawn, never read.
 
-It needs mmengine alone and serves mmdet's pipelines from the second step on:
-``LoadAnnotations``, resizing, ``PackDetInputs``, and ``CocoMetric`` without
-an annotation file.
+They need mmengine alone and serve mmdet's and mmseg's pipelines from the
+second step on: ``LoadAnnotations``, resizing, packing, and ``CocoMetric``
+without an annotation file.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 from mmengine.dataset import BaseDataset
 
-from mmclip.data.shapes import SPLITS, SceneObject, concepts, draw_scene
+from mmclip.data.shapes import (
+    SPLITS,
+    Scene,
+    SceneObject,
+    concepts,
+    draw_scene,
+)
 from mmclip.data.shapes_captions import captions
-from mmclip.data.shapes_concepts import COLOURS
-from mmclip.data.shapes_views import coco_shape
+from mmclip.data.shapes_concepts import describe_classes
+from mmclip.data.shapes_views import coco_shape, semantic_map
 from mmclip.registry import DATASETS
 
 
@@ -25,7 +32,7 @@ class ShapesDataset(BaseDataset):
     mmdet's loader gives it. ``CocoMetric(ann_file=None)`` wants ``instances``
     among the ``meta_keys`` of ``PackDetInputs``. There is no file behind
     ``img_path``, so hooks that read the image again (``DetVisualizationHook``)
-    cannot draw; ``export_coco`` writes a folder for those.
+    cannot draw; ``mmclip shapes coco`` writes a folder for those.
 
     Args:
         num_images: How many scenes there are.
@@ -33,8 +40,9 @@ class ShapesDataset(BaseDataset):
             scenes.
         size: Side of the image in pixels.
         objects_of: Splits whose concepts are drawn, and hence boxed.
-        unlabelled_of: Further splits that are drawn but neither boxed nor
-            captioned, as unlabelled objects stand in the pictures of LVIS.
+        unlabelled_of: Further splits that are drawn but neither boxed,
+            masked nor captioned, as unlabelled objects stand in the pictures
+            of LVIS.
         classes_of: Splits whose names are the classes, in this order.
         vocabulary: ``shapes-80`` (48 base, 17 novel, 15 unseen) or ``all``.
         objects: Fewest and most objects of a scene.
@@ -80,6 +88,25 @@ class ShapesDataset(BaseDataset):
         drawn = [step for step in pipeline if not is_loader(step)]
         super().__init__(metainfo=metainfo, pipeline=drawn, **kwargs)
 
+    def draw(self, idx: int) -> Scene:
+        """Draw scene ``idx``; it lists the labelled objects alone."""
+        scene = draw_scene(
+            (self.seed, idx), self.size, self.among, self.objects
+        )
+        listed = [o for o in scene.objects if o.concept in self.labelled]
+        return replace(scene, objects=tuple(listed))
+
+    def describe(self, scene: Scene) -> dict:
+        """Return ``img`` uint8 BGR (S, S, 3) and its sizes."""
+        sides = (self.size, self.size)
+        return dict(
+            img=scene.image[..., ::-1].copy(),
+            img_shape=sides,
+            ori_shape=sides,
+            height=self.size,
+            width=self.size,
+        )
+
     def load_data_list(self) -> list[dict]:
         """List the scenes; nothing is drawn yet."""
         return [
@@ -96,17 +123,9 @@ class ShapesDataset(BaseDataset):
             ``captions``.
         """
         info = super().get_data_info(idx)
-        seed = (self.seed, info['img_id'])
-        scene = draw_scene(seed, self.size, self.among, self.objects)
-        shown = [o for o in scene.objects if o.concept in self.labelled]
-        scene = replace(scene, objects=tuple(shown))
-        sides = (self.size, self.size)
+        scene = self.draw(info['img_id'])
         info.update(
-            img=scene.image[..., ::-1].copy(),
-            img_shape=sides,
-            ori_shape=sides,
-            height=self.size,
-            width=self.size,
+            self.describe(scene),
             captions=captions(scene),
             instances=[self._instance(o) for o in scene.objects],
         )
@@ -127,26 +146,89 @@ class ShapesDataset(BaseDataset):
         )
 
 
+@DATASETS.register_module()
+class ShapesSegDataset(ShapesDataset):
+    """Draw scene ``i`` from ``(seed, i)`` with its semantic map.
+
+    For mmseg's pipelines. Their ``LoadAnnotations`` may stand where it does
+    for files, before or behind a resizing; here it takes the drawn map. As
+    ``objects_of`` is ``('base', )`` unless told otherwise, training scenes
+    show no novel or unseen concept at all.
+
+    Args:
+        background: Name of the class of all that is no object, label 0 then;
+            without one those pixels are 255, to be ignored (mmseg calls that
+            ``reduce_zero_label``).
+        pipeline: Transforms; see above.
+        kwargs: Further arguments of :class:`ShapesDataset`.
+    """
+
+    def __init__(
+        self,
+        *args,
+        background: str | None = None,
+        pipeline: Sequence = (),
+        **kwargs,
+    ):
+        self.background = background
+        pipeline = [
+            take_map if is_step(step, 'LoadAnnotations') else step
+            for step in pipeline
+        ]
+        super().__init__(*args, pipeline=pipeline, **kwargs)
+        self.names = self._metainfo['classes']
+        if background is not None:
+            self._metainfo.update(
+                classes=(background, *self.names),
+                palette=[[0, 0, 0], *self._metainfo['palette']],
+            )
+
+    def get_data_info(self, idx: int) -> dict:
+        """Draw one scene.
+
+        Returns:
+            ``img`` uint8 BGR (S, S, 3), its sizes, ``drawn_seg_map`` uint8
+            (S, S) and the fields that mmseg's loading would set.
+        """
+        info = BaseDataset.get_data_info(self, idx)
+        scene = self.draw(info['img_id'])
+        seen = semantic_map(scene, self.names)  # 0 is no object
+        if self.background is None:
+            seen = np.where(seen % 255 == 0, 255, seen - 1).astype(np.uint8)
+        info.update(
+            self.describe(scene),
+            drawn_seg_map=seen,
+            seg_map_path=info['img_path'],
+            seg_fields=[],
+            label_map=None,
+            reduce_zero_label=self.background is None,
+        )
+        if self.return_classes:
+            info.update(text=self.metainfo['classes'])
+        return info
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Return the labels in image ``idx``."""
+        found = np.unique(self.get_data_info(idx)['drawn_seg_map'])
+        return [int(label) for label in found if label != 255]
+
+
+def take_map(results: dict) -> dict:
+    """Put the drawn map where mmseg's ``LoadAnnotations`` puts a read one."""
+    results['gt_seg_map'] = results.pop('drawn_seg_map')
+    results['seg_fields'].append('gt_seg_map')
+    return results
+
+
 def is_loader(step) -> bool:
     """Tell whether a step of a pipeline reads the image from a file."""
-    return isinstance(step, dict) and step['type'] == 'LoadImageFromFile'
+    return is_step(step, 'LoadImageFromFile')
 
 
-def describe_classes(splits: Sequence[str], vocabulary: str) -> dict:
-    """Return the classes of some splits and who of them is what.
-
-    Returns:
-        ``classes``, ``palette`` (RGB), and ``base_classes``,
-        ``novel_classes``, ``unseen_classes``: names, empty for a split that
-        is not among ``splits``.
-    """
-    listed = concepts(*splits, vocabulary=vocabulary)
-    named = {
-        f'{split}_classes': tuple(c.name for c in listed if c.split == split)
-        for split in SPLITS
-    }
-    return dict(
-        classes=tuple(c.name for c in listed),
-        **named,
-        palette=[COLOURS[c.colour] for c in listed],
+def is_step(step, name: str) -> bool:
+    """Tell whether a step of a pipeline is of this type, in any scope."""
+    return isinstance(step, dict) and (
+        step['type'].rpartition('.')[2] == name
+        if isinstance(step['type'], str)
+        else step['type'].__name__ == name
     )

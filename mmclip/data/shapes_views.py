@@ -1,24 +1,16 @@
 """What detectors and segmentors read off a scene of the shapes world.
 
-Phrases with boxes (GLIP), a semantic map (LSeg) and a COCO folder.
+Phrases with boxes (GLIP), a semantic map (LSeg), and entries in the formats
+of COCO and ODVG; ``shapes_export`` writes them.
 
 Symbols: S image side in pixels, N objects, K names.
 """
 
-import json
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from mmclip.data.shapes import (
-    Concept,
-    Scene,
-    SceneObject,
-    concepts,
-    draw_scene,
-)
+from mmclip.data.shapes import Scene, SceneObject
 from mmclip.data.shapes_captions import listing, sized_name, with_article
 
 
@@ -65,71 +57,44 @@ def semantic_map(scene: Scene, names: Sequence[str]) -> np.ndarray:
     return seen
 
 
-def export_coco(
-    folder: str | os.PathLike,
-    num_images: int,
-    *,
-    seed: int = 0,
-    size: int = 128,
-    among: Sequence[Concept] | None = None,
-    names: Sequence[str] | None = None,
-) -> Path:
-    """Write scenes as PNG files and one COCO annotation file.
-
-    Args:
-        folder: Where; ``images/`` and ``annotations.json`` go into it.
-        num_images: Scene ``i`` follows from ``(seed, i)``.
-        seed: Another one draws other scenes.
-        size: Side of the images in pixels.
-        among: Concepts to draw; the base ones of ``shapes-80`` by default.
-        names: The categories, ids from 1; by default the names of
-            ``shapes-80``, or of ``among`` where that holds others.
+def odvg_detection(scene: Scene, names: Sequence[str]) -> dict:
+    """Return an image's entry as mmdet's ODVGDataset reads detections.
 
     Returns:
-        The annotation file; it is written last and renamed into place.
-
-    Raises:
-        ValueError: A drawn concept is missing from ``names``.
+        ``instances``, each with bbox (xyxy), label (of ``names``) and
+        category (its name).
     """
-    import cv2
-
-    among = (
-        concepts('base', vocabulary='shapes-80') if among is None else among
-    )
-    listed = [c.name for c in concepts(vocabulary='shapes-80')]
-    drawn = [c.name for c in among]
-    names = names or (listed if set(drawn) <= set(listed) else drawn)
-    if missing := set(drawn) - set(names):
-        raise ValueError(
-            f'names lacks {sorted(missing)[:3]} which would be '
-            'drawn: add them, or leave them out of among'
-        )
-    folder = Path(folder)
-    (folder / 'images').mkdir(parents=True, exist_ok=True)
-    images, annotations = [], []
-    for i in range(num_images):
-        scene = draw_scene((seed, i), size, among)
-        name = f'{i:06d}.png'
-        png = cv2.imencode('.png', scene.image[..., ::-1])[1]
-        _replace(folder / 'images' / name, png.tobytes())
-        images.append(dict(id=i, file_name=name, width=size, height=size))
-        for entry in scene.objects:
-            annotations.append(
-                dict(
-                    id=len(annotations) + 1,
-                    image_id=i,
-                    iscrowd=0,
-                    category_id=names.index(entry.concept.name) + 1,
-                    **coco_shape(entry),
-                )
+    return dict(
+        instances=[
+            dict(
+                bbox=list(entry.box),
+                label=names.index(entry.concept.name),
+                category=entry.concept.name,
             )
-    categories = [dict(id=k + 1, name=name) for k, name in enumerate(names)]
-    content = dict(
-        images=images, annotations=annotations, categories=categories
+            for entry in scene.objects
+        ]
     )
-    target = folder / 'annotations.json'
-    _replace(target, json.dumps(content).encode())
-    return target
+
+
+def odvg_grounding(scene: Scene) -> dict:
+    """Return an image's entry as mmdet's ODVGDataset reads phrases.
+
+    Returns:
+        ``caption`` and ``regions``, each with bbox (xyxy), phrase and
+        tokens_positive: half-open spans of characters in the caption.
+    """
+    caption, spans, _ = phrases(scene)
+    return dict(
+        caption=caption,
+        regions=[
+            dict(
+                bbox=list(entry.box),
+                phrase=caption[start:stop],
+                tokens_positive=[[start, stop]],
+            )
+            for entry, (start, stop) in zip(scene.objects, spans)
+        ],
+    )
 
 
 def coco_shape(entry: SceneObject) -> dict:
@@ -148,9 +113,3 @@ def run_lengths(mask: np.ndarray) -> dict:
     edges = np.flatnonzero(np.diff(flat.astype(np.int8)))
     counts = np.diff(np.concatenate([[0], edges, [mask.size]])).tolist()
     return dict(size=list(mask.shape), counts=counts)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    temporary.write_bytes(content)
-    os.replace(temporary, path)

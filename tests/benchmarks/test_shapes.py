@@ -8,10 +8,11 @@ import time
 import pytest
 
 from benchmarks import shapes as benchmark
+from benchmarks import shapes_report, shapes_runs
 
 
 def figures(base, novel, unseen=0.5):
-    harmonic = benchmark.harmonic_mean(base, novel)
+    harmonic = shapes_runs.harmonic_mean(base, novel)
     return dict(base=base, novel=novel, unseen=unseen, harmonic=harmonic)
 
 
@@ -29,41 +30,41 @@ def logged(folder, base=0.5, unseen=0.25, name='1/vis_data/scalars.json'):
 
 
 def a_run(out, method='vild', seed=0, iters=2, images=4):
-    return benchmark.Run(method, seed, iters, images, out)
+    return shapes_runs.Run(method, seed, iters, images, out)
 
 
 def test_the_harmonic_mean_is_near_the_smaller_one():
-    assert benchmark.harmonic_mean(0.9, 0.3) == pytest.approx(0.45)
-    assert benchmark.harmonic_mean(0.5, 0.5) == pytest.approx(0.5)
-    assert benchmark.harmonic_mean(0.9, 0.0) == 0
-    assert benchmark.harmonic_mean(0.0, 0.0) == 0
-    assert math.isnan(benchmark.harmonic_mean(0.9, math.nan))
+    assert shapes_runs.harmonic_mean(0.9, 0.3) == pytest.approx(0.45)
+    assert shapes_runs.harmonic_mean(0.5, 0.5) == pytest.approx(0.5)
+    assert shapes_runs.harmonic_mean(0.9, 0.0) == 0
+    assert shapes_runs.harmonic_mean(0.0, 0.0) == 0
+    assert math.isnan(shapes_runs.harmonic_mean(0.9, math.nan))
 
 
 def test_paired_differences_cancel_what_a_seed_does_to_both():
-    paired = benchmark.paired_differences([0.1, 0.5, 0.9], [0.2, 0.7, 1.2])
+    paired = shapes_report.paired_differences([0.1, 0.5, 0.9], [0.2, 0.7, 1.2])
     assert paired.mean == pytest.approx(0.2)
     assert paired.error == pytest.approx(0.1 / math.sqrt(3))
     assert paired.signs == '+ + +'
 
 
 def test_reversed_differences_keep_their_signs():
-    paired = benchmark.paired_differences([0.5, 0.5, 0.5], [0.4, 0.5, 0.6])
+    paired = shapes_report.paired_differences([0.5, 0.5, 0.5], [0.4, 0.5, 0.6])
     assert paired.signs == '- 0 +'
-    turned = benchmark.paired_differences([0.4, 0.5, 0.6], [0.5, 0.5, 0.5])
+    turned = shapes_report.paired_differences([0.4, 0.5, 0.6], [0.5, 0.5, 0.5])
     assert turned.mean == pytest.approx(-paired.mean)
     assert turned.signs == '+ 0 -'
 
 
 def test_one_seed_has_a_difference_but_no_error():
-    paired = benchmark.paired_differences([0.5], [0.4])
+    paired = shapes_report.paired_differences([0.5], [0.4])
     assert paired.mean == pytest.approx(-0.1)
     assert math.isnan(paired.error)
 
 
 def test_seeds_of_one_method_alone_are_no_pairs():
     with pytest.raises(ValueError, match='got 2 and 1'):
-        benchmark.paired_differences([0.1, 0.2], [0.1])
+        shapes_report.paired_differences([0.1, 0.2], [0.1])
 
 
 def test_the_page_has_both_tables_with_reversed_differences(tmp_path):
@@ -71,7 +72,7 @@ def test_the_page_has_both_tables_with_reversed_differences(tmp_path):
         'vild': [figures(0.8, 0.4), figures(0.9, 0.6)],
         'vild-free': [figures(0.9, 0.2), figures(0.9, 0.4)],
     }
-    page = benchmark.report(found, [a_run(tmp_path)], {'bars': 'bars.png'})
+    page = shapes_report.report(found, [a_run(tmp_path)], {'bars': 'bars.png'})
     assert '`vild`: ViLD-text | 85.0 ± 7.1 | 50.0 ± 14.1 | 50.0 ± 0.0' in page
     assert (
         '`vild-free` less `vild` | +5.0 ± 5.0 (+ 0) | -20.0 ± 0.0 (- -)'
@@ -83,7 +84,7 @@ def test_the_page_has_both_tables_with_reversed_differences(tmp_path):
 
 def test_a_group_without_truth_is_a_dash():
     found = dict(vild=[figures(0.8, 0.4, math.nan)] * 2)
-    assert '| – ± – |' in benchmark.figures_table(found)
+    assert '| – ± – |' in shapes_report.figures_table(found)
 
 
 def test_methods_of_a_seed_differ_in_their_own_options_alone(tmp_path):
@@ -97,7 +98,7 @@ def test_methods_of_a_seed_differ_in_their_own_options_alone(tmp_path):
 
 
 def test_the_length_is_the_configs_unless_it_is_given(tmp_path):
-    run = benchmark.Run('vild', 0, None, None, tmp_path)
+    run = shapes_runs.Run('vild', 0, None, None, tmp_path)
     assert run.settings['iters'] == 600
     assert run.settings['images'] == 200
     assert a_run(tmp_path).settings['iters'] == 2
@@ -110,7 +111,7 @@ def test_every_method_changes_what_its_config_has(tmp_path):
 
     parser = ArgumentParser()
     jobs.add_train_options(parser)
-    for method in benchmark.METHODS:
+    for method in shapes_runs.METHODS:
         command = a_run(tmp_path, method).command('train')
         cfg = jobs.load_config(parser.parse_args(command[4:]))
         data = cfg.train_dataloader.dataset
@@ -124,11 +125,11 @@ def test_every_method_changes_what_its_config_has(tmp_path):
 
 
 def test_a_torn_log_still_gives_steps_and_figures(tmp_path):
-    assert benchmark.logged_figures(tmp_path) is None
-    assert benchmark.steps_done(tmp_path) == 0
+    assert shapes_runs.logged_figures(tmp_path) is None
+    assert shapes_runs.steps_done(tmp_path) == 0
     logged(tmp_path, unseen=-1.0)
-    assert benchmark.steps_done(tmp_path) == 100
-    assert benchmark.logged_figures(tmp_path) == dict(
+    assert shapes_runs.steps_done(tmp_path) == 100
+    assert shapes_runs.logged_figures(tmp_path) == dict(
         base=0.5, novel=0.25, unseen=None
     )
 
@@ -136,12 +137,12 @@ def test_a_torn_log_still_gives_steps_and_figures(tmp_path):
 def test_figures_are_kept_and_an_absent_group_comes_back_as_nan(tmp_path):
     run = a_run(tmp_path)
     logged(run.folder, unseen=-1.0)
-    assert benchmark.kept_figures(run) is None
-    benchmark.measure(run, print)  # its figures are there: nothing to run
-    kept = benchmark.kept_figures(run)
+    assert shapes_runs.kept_figures(run) is None
+    shapes_runs.measure(run, print)  # its figures are there: nothing to run
+    kept = shapes_runs.kept_figures(run)
     assert kept['harmonic'] == pytest.approx(1 / 3)
     assert math.isnan(kept['unseen'])
-    benchmark.check_settings(run)
+    shapes_runs.check_settings(run)
 
 
 def test_a_run_cut_off_before_its_figures_is_tested(tmp_path, monkeypatch):
@@ -155,32 +156,32 @@ def test_a_run_cut_off_before_its_figures_is_tested(tmp_path, monkeypatch):
             assert command[5] == 'iter_2.pth'
             logged(folder, name='2/2.json')
 
-    monkeypatch.setattr(benchmark, 'execute', execute)
-    assert benchmark.measure(run, print)['base'] == 0.5
+    monkeypatch.setattr(shapes_runs, 'execute', execute)
+    assert shapes_runs.measure(run, print)['base'] == 0.5
     assert jobs == ['train', 'test']
 
 
 def test_other_settings_in_the_same_folder_are_refused(tmp_path):
     logged(a_run(tmp_path).folder)
-    benchmark.measure(a_run(tmp_path), print)
+    shapes_runs.measure(a_run(tmp_path), print)
     with pytest.raises(ValueError, match='max_iters=3.*--out'):
-        benchmark.check_settings(a_run(tmp_path, iters=3))
+        shapes_runs.check_settings(a_run(tmp_path, iters=3))
 
 
 def test_another_config_is_refused_too(tmp_path, monkeypatch):
     logged(a_run(tmp_path).folder)
-    benchmark.measure(a_run(tmp_path), print)
-    config = benchmark.read_config('vild_r18_fpn_shapes')
+    shapes_runs.measure(a_run(tmp_path), print)
+    config = shapes_runs.read_config('vild_r18_fpn_shapes')
     changed = dict(config, optim_wrapper=None)
-    monkeypatch.setattr(benchmark, 'read_config', lambda name: changed)
+    monkeypatch.setattr(shapes_runs, 'read_config', lambda name: changed)
     with pytest.raises(ValueError, match='the config file'):
-        benchmark.check_settings(a_run(tmp_path))
+        shapes_runs.check_settings(a_run(tmp_path))
 
 
 def test_a_failed_process_is_told_with_its_last_lines(tmp_path):
     command = [sys.executable, '-c', 'raise SystemExit("no such thing")']
     with pytest.raises(RuntimeError, match='no such thing'):
-        benchmark.execute(command, tmp_path, print)
+        shapes_runs.execute(command, tmp_path, print)
 
 
 def test_an_interrupted_comparison_takes_its_training_along(tmp_path):
@@ -190,7 +191,7 @@ def test_an_interrupted_comparison_takes_its_training_along(tmp_path):
     sleep = [sys.executable, '-c', 'import time; time.sleep(60)']
     begin = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
-        benchmark.execute(sleep, tmp_path, interrupt)
+        shapes_runs.execute(sleep, tmp_path, interrupt)
     assert time.perf_counter() - begin < 30
 
 
@@ -210,7 +211,7 @@ def test_two_methods_are_trained_compared_and_then_kept(
     assert {'report_bars.png', 'report_vild_0001.jpg'} <= pictures
     assert all(f'](_static/{name})' in page for name in pictures)
 
-    monkeypatch.setattr(benchmark, 'execute', None)  # nothing is left to run
+    monkeypatch.setattr(shapes_runs, 'execute', None)  # nothing is left to run
     assert benchmark.main(command) == 0
     assert (tmp_path / 'report.md').read_text(encoding='utf-8') == page
     assert '0 of 2 runs to do' in capsys.readouterr().err

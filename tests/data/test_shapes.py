@@ -6,7 +6,14 @@ import time
 import numpy as np
 import pytest
 
-from mmclip.data.shapes import Concept, concepts, draw_portrait, draw_scene
+from mmclip.data.shapes import (
+    Canvas,
+    Concept,
+    concepts,
+    draw_crowd,
+    draw_portrait,
+    draw_scene,
+)
 
 
 def test_a_seed_means_the_same_bytes_on_every_machine():
@@ -68,6 +75,42 @@ def test_crowded_scenes_hold_many_objects():
         for s in range(5)
     ]
     assert min(counts) >= 17
+
+
+@pytest.mark.parametrize('size', [128, 256])
+def test_a_crowd_shows_more_than_eight_classes_each_plainly(size, monkeypatch):
+    canvases, scene = [], Canvas.scene
+    monkeypatch.setattr(
+        Canvas, 'scene', lambda self: canvases.append(self) or scene(self)
+    )
+    counts = set()
+    for seed in range(40):
+        objects = draw_crowd(seed, size, concepts()).objects
+        classes = {entry.concept for entry in objects}
+        assert len(objects) == len(classes)  # none of them twice
+        counts.add(len(classes))
+        for entry, placed in zip(objects, canvases[-1].placed, strict=True):
+            assert entry.mask.sum() >= 0.6 * placed[-1]  # of the whole shape
+    assert counts == {9, 10, 11, 12, 13, 14}
+
+
+def test_a_crowd_without_room_is_made_of_smaller_objects():
+    crowd = draw_crowd(0, 128, concepts(), (30, 30), radius=(0.2, 0.2))
+    assert len(crowd.objects) == 30
+
+
+@pytest.mark.parametrize(
+    'wrong',
+    [
+        dict(classes=(9, 8)),
+        dict(classes=(0, 8)),
+        dict(among=concepts('base')[:8]),
+        dict(size=64),
+    ],
+)
+def test_impossible_crowds_are_refused(wrong):
+    with pytest.raises(ValueError, match='1 <= fewest <= most <= concepts'):
+        draw_crowd(0, **wrong)
 
 
 def test_only_the_asked_concepts_are_drawn():

@@ -8,6 +8,7 @@ from mmclip.data.shapes import concepts, draw_scene, parse
 from mmclip.data.shapes_captions import (
     captions,
     listing,
+    pair,
     pairs,
     partial_names,
     relation,
@@ -59,10 +60,17 @@ def test_a_pair_is_true_and_repeatable():
         assert (first.image == again.image).all()
 
 
+def test_a_single_pair_is_that_of_the_stream():
+    for index, streamed in enumerate(islice(pairs(3), 6)):
+        single = pair(3, index)
+        assert single.caption == streamed.caption
+        assert (single.image == streamed.image).all()
+
+
 def test_pairs_for_a_clip_hold_no_unseen_combination():
     forbidden = {(c.colour, c.shape) for c in concepts('unseen')}
-    for pair in islice(pairs(0), 400):
-        for name in pair.true | {pair.caption}:
+    for drawn in islice(pairs(0), 400):
+        for name in drawn.true | {drawn.caption}:
             words = set(name.replace(',', ' ').replace('.', ' ').split())
             if len(words & _shape_words()) == 1:
                 assert not any({c, s} <= words for c, s in forbidden), name

@@ -154,3 +154,74 @@ def test_category_ids_are_those_of_the_boxes():
     dataset = ShapesDataset(num_images=2)
     labels = [x['bbox_label'] for x in dataset[1]['instances']]
     assert dataset.get_cat_ids(1) == labels
+
+
+# ---- segmentation ----
+
+
+def build_seg(steps=('resize', 'maps'), **options):
+    import mmseg.datasets.transforms  # noqa: F401
+
+    known = dict(
+        resize=dict(type='mmseg.Resize', scale=(64, 64), keep_ratio=True),
+        maps=dict(type='mmseg.LoadAnnotations'),
+    )
+    return DATASETS.build(
+        dict(
+            type='mmclip.ShapesSegDataset',
+            num_images=4,
+            pipeline=[
+                dict(type='mmcv.LoadImageFromFile'),
+                *[known[step] for step in steps],
+                dict(type='mmseg.PackSegInputs'),
+            ],
+            **options,
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ('steps', 'side'), [(('maps', 'resize'), 64), (('resize', 'maps'), 128)]
+)
+def test_the_map_is_there_from_loading_on(steps, side):
+    sample = build_seg(steps)[1]
+    assert sample['inputs'].shape == (3, 64, 64)
+    assert sample['data_samples'].gt_sem_seg.data.shape == (1, side, side)
+    assert sample['data_samples'].ori_shape == (128, 128)
+
+
+@pytest.mark.parametrize('background', [None, 'scene'])
+def test_maps_number_the_classes(background):
+    dataset = build_seg(background=background)
+    classes = dataset.metainfo['classes']
+    assert len(classes) == len(dataset.metainfo['palette'])
+    assert ('scene' in classes) == (background is not None)
+    for i in range(len(dataset)):
+        found = dataset[i]['data_samples'].gt_sem_seg.data[0].numpy()
+        expected = np.full(found.shape, 255 if background is None else 0)
+        for entry in dataset.draw(i).objects:
+            expected[entry.mask] = classes.index(entry.concept.name)
+        assert (found == expected).all()
+        assert dataset.get_cat_ids(i) == sorted(set(found.ravel()) - {255})
+
+
+def test_training_maps_know_base_names_and_test_maps_all():
+    train = build_seg(classes_of=('base',))
+    test = build_seg(objects_of=('base', 'novel', 'unseen'), seed=1)
+    assert train.metainfo['classes'] == train.metainfo['base_classes']
+    assert len(test.metainfo['classes']) == 80
+    assert test.metainfo['novel_classes']
+
+
+def test_mmsegs_metric_agrees_with_the_truth():
+    from mmengine.structures import PixelData
+    from mmseg.evaluation.metrics import IoUMetric
+
+    dataset = build_seg(objects_of=('base', 'novel', 'unseen'))
+    metric = IoUMetric(iou_metrics=['mIoU'])
+    metric.dataset_meta = dataset.metainfo
+    for i in range(len(dataset)):
+        sample = dataset[i]['data_samples']
+        sample.pred_sem_seg = PixelData(data=sample.gt_sem_seg.data.clone())
+        metric.process({}, [sample.to_dict()])
+    assert metric.evaluate(len(dataset))['mIoU'] == pytest.approx(100)

@@ -1,16 +1,13 @@
-"""Phrases, semantic maps and COCO folders of the shapes world."""
+"""Phrases, semantic maps and entries of COCO and ODVG."""
 
-import json
-
-import cv2
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
-from pycocotools.coco import COCO
 
-from mmclip.data.shapes import concepts, draw_scene, parse
+from mmclip.data.shapes import draw_scene
 from mmclip.data.shapes_views import (
-    export_coco,
+    odvg_detection,
+    odvg_grounding,
     phrases,
     run_lengths,
     semantic_map,
@@ -59,36 +56,22 @@ def test_run_lengths_are_cocos(mask):
     assert (coco_mask.decode(compressed) == mask).all()
 
 
-def test_an_exported_folder_reads_back_as_coco(tmp_path):
-    target = export_coco(tmp_path, 3, seed=4)
-    coco = COCO(str(target))
-    assert len(coco.getCatIds()) == 80
-    assert sorted(p.name for p in (tmp_path / 'images').iterdir()) == [
-        '000000.png',
-        '000001.png',
-        '000002.png',
-    ]
-    for i in range(3):
-        scene = draw_scene(
-            (4, i), among=concepts('base', vocabulary='shapes-80')
-        )
-        image = cv2.imread(str(tmp_path / 'images' / f'{i:06d}.png'))
-        assert (image[..., ::-1] == scene.image).all()
-        found = coco.loadAnns(coco.getAnnIds([i]))
-        for ann, entry in zip(found, scene.objects, strict=True):
-            assert coco.cats[ann['category_id']]['name'] == entry.concept.name
-            assert (coco.annToMask(ann) == entry.mask).all()
+def test_odvg_entries_tell_where_each_name_stands():
+    scene = draw_scene(7, objects=(4, 6))
+    names = [o.concept.name for o in scene.objects][::-1]
+    for entry, found in zip(
+        scene.objects, odvg_detection(scene, names)['instances'], strict=True
+    ):
+        assert found['category'] == names[found['label']]
+        assert found['category'] == entry.concept.name
+        assert found['bbox'] == list(entry.box)
+    grounding = odvg_grounding(scene)
+    for region in grounding['regions']:
+        [[start, stop]] = region['tokens_positive']
+        assert grounding['caption'][start:stop] == region['phrase']
 
 
-def test_an_export_of_base_concepts_holds_no_novel_or_unseen_label(tmp_path):
-    target = export_coco(tmp_path, 30, size=64)
-    content = json.loads(target.read_text())
-    names = {c['id']: c['name'] for c in content['categories']}
-    labels = {names[a['category_id']] for a in content['annotations']}
-    assert {parse(name).split for name in labels} == {'base'}
-
-
-def test_export_refuses_to_draw_what_it_cannot_label(tmp_path):
-    with pytest.raises(ValueError, match='names lacks'):
-        export_coco(tmp_path, 1, names=['red circle'])
-    assert not list(tmp_path.iterdir())
+def test_an_empty_scene_has_no_instances_and_no_regions():
+    scene = draw_scene(0, objects=(0, 0))
+    assert odvg_detection(scene, []) == dict(instances=[])
+    assert odvg_grounding(scene) == dict(caption='', regions=[])

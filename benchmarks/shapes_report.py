@@ -1,0 +1,185 @@
+"""The page of a comparison: its tables, their maths and its pictures.
+
+Symbols: S seeds; figures are AP50 of boxes as fractions, NaN for a group
+that the test scenes do not show.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from statistics import mean, stdev
+
+import numpy as np
+
+from benchmarks.shapes_runs import COLUMNS, METHODS, Run, percent
+from mmclip.inference.image import load_image
+from mmclip.visualization import save_picture
+
+PICTURES = 2  # of the first seed, for each method
+
+
+def spread(values: Sequence[float]) -> float:
+    """Return the standard deviation of a sample; NaN for one value."""
+    if len(values) < 2 or any(map(math.isnan, values)):
+        return math.nan
+    return stdev(values)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Hold S differences, their mean and its standard error."""
+
+    differences: tuple[float, ...]
+    mean: float
+    error: float
+
+    @property
+    def signs(self) -> str:
+        """Return each seed's sign: +, -, 0, or ? for NaN."""
+        return ' '.join(
+            '?' if math.isnan(d) else '+' if d > 0 else '-' if d < 0 else '0'
+            for d in self.differences
+        )
+
+
+def paired_differences(
+    first: Sequence[float], second: Sequence[float]
+) -> Paired:
+    """Subtract the first from the second, seed by seed.
+
+    Args:
+        first: S figures of a method.
+        second: S figures of another, the same seeds in the same order.
+
+    Raises:
+        ValueError: The numbers of figures differ, or there are none.
+    """
+    if len(first) != len(second) or not first:
+        raise ValueError(
+            'paired differences need two lists of one figure a seed, got '
+            f'{len(first)} and {len(second)}: run both methods on all seeds'
+        )
+    differences = tuple(b - a for a, b in zip(first, second))
+    error = spread(differences) / math.sqrt(len(differences))
+    return Paired(differences, mean(differences), error)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Write a Markdown table; the first row is its head."""
+    rule = ['---'] * len(rows[0])
+    return '\n'.join(
+        f'| {" | ".join(row)} |' for row in (rows[0], rule, *rows[1:])
+    )
+
+
+def figures_table(found: dict[str, list[dict]]) -> str:
+    """Write mean ± standard deviation over the seeds, a method a row."""
+    rows = [('AP50 of boxes', *COLUMNS.values())]
+    for name, runs in found.items():
+        columns = [[run[key] for run in runs] for key in COLUMNS]
+        cells = [f'{percent(mean(c))} ± {percent(spread(c))}' for c in columns]
+        rows.append((f'`{name}`: {METHODS[name].label}', *cells))
+    return table(rows)
+
+
+def differences_table(found: dict[str, list[dict]]) -> str:
+    """Write mean ± standard error and signs, a pair of methods a row."""
+    rows = [('difference in points', *COLUMNS.values())]
+    for first, second in combinations(found, 2):
+        pairs = [
+            paired_differences(
+                *([r[key] for r in found[m]] for m in (first, second))
+            )
+            for key in COLUMNS
+        ]
+        cells = [
+            f'{percent(p.mean, "+")} ± {percent(p.error)} ({p.signs})'
+            for p in pairs
+        ]
+        rows.append((f'`{second}` less `{first}`', *cells))
+    return table(rows)
+
+
+def report(
+    found: dict[str, list[dict]], runs: Sequence[Run], pictures: dict[str, str]
+) -> str:
+    """Write the whole page; ``pictures`` has title -> relative address."""
+    seeds = len(next(iter(found.values())))
+    trained, tested = (
+        ' or '.join(str(n) for n in sorted({r.settings[key] for r in runs}))
+        for key in ('iters', 'images')
+    )
+    parts = [
+        '# Methods on the shapes world',
+        f'Made by `benchmarks/shapes.py`. Seeds: {seeds}; iterations: '
+        f'{trained}; test scenes: {tested}, all names asked for at once. A '
+        'demonstration and a regression test, no benchmark. Mean ± standard '
+        'deviation over the seeds (of training alone: the scenes of training '
+        'and of testing are the same for all seeds):',
+        figures_table(found),
+    ]
+    if len(found) > 1:
+        parts += [
+            'Methods of one seed begin with the same weights and take scenes '
+            'of the same numbers in the same order (with other objects in '
+            'them where more names have boxes). Their differences, mean ± '
+            'standard error, and the sign for each seed:',
+            differences_table(found),
+        ]
+    parts += [f'![{title}]({link})' for title, link in pictures.items()]
+    return '\n\n'.join(parts) + '\n'
+
+
+def save_pictures(
+    found: dict[str, list[dict]], runs: Sequence[Run], page: Path
+) -> dict[str, str]:
+    """Draw the bars and copy detections into _static beside the page.
+
+    Returns:
+        Title -> address relative to the page.
+    """
+    folder = page.parent / '_static'
+    bars = folder / f'{page.stem}_bars.png'
+    save_picture(bars, draw_bars(found))
+    links = {'AP50 of each method and group': f'_static/{bars.name}'}
+    for run in runs[: len(found)]:  # those of the first seed
+        sources = sorted((run.folder / 'pictures').glob('*.png'))
+        for source in sources[:PICTURES]:
+            name = f'{page.stem}_{run.method}_{source.stem}.jpg'
+            save_picture(folder / name, load_image(source))
+            title = (
+                f'{METHODS[run.method].label}, scene {int(source.stem)}: '
+                'truth on the left, detections on the right'
+            )
+            links[title] = f'_static/{name}'
+    return links
+
+
+def draw_bars(found: dict[str, list[dict]]) -> np.ndarray:
+    """Draw mean, standard deviation and each seed: (H, W, 3) RGB."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4), dpi=120, layout='constrained')
+    canvas, axes = FigureCanvasAgg(figure), figure.add_subplot()
+    width = 0.8 / len(found)
+    for i, (name, runs) in enumerate(found.items()):
+        values = 100 * np.array([[r[k] for k in COLUMNS] for r in runs]).T
+        x = np.arange(len(COLUMNS)) + (i + 0.5) * width - 0.4
+        axes.bar(
+            x,
+            [mean(v) for v in values],
+            0.9 * width,
+            yerr=[spread(v) for v in values],
+            capsize=3,
+            color=f'C{i}',
+            label=METHODS[name].label,
+        )
+        axes.plot(x, values, 'k.', alpha=0.5)
+    axes.set_xticks(range(len(COLUMNS)), COLUMNS)
+    axes.set(ylabel='AP50 of boxes', ylim=(0, 100))
+    figure.legend(loc='outside upper center')
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
