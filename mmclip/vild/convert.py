@@ -244,7 +244,7 @@ def set_names(roi_head, variables: Mapping, names, base) -> None:
             f'there is no variable {TEXTS}: this is no ViLD of the '
             'TensorFlow release'
         )
-    embeddings = np.asarray(variables[texts]).T
+    embeddings = np.array(variables[texts]).T
     if len(embeddings) != len(names):
         raise ValueError(
             f'{texts} holds {len(embeddings)} names but {len(names)} are '
