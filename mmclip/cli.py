@@ -63,6 +63,9 @@ def build_parser() -> argparse.ArgumentParser:
         'Write drawings of the shapes world as a data set.',
     )
     add_shapes_options(shapes)
+    add_convert_options(
+        command('convert', convert, 'Convert a published checkpoint.')
+    )
     return parser
 
 
@@ -108,6 +111,48 @@ def add_detect_options(parser: argparse.ArgumentParser) -> None:
         '--device',
         help='such as cuda:0; default: the first accelerator, else cpu',
     )
+
+
+def add_convert_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``mmclip convert``."""
+    parser.add_argument('method', choices=['vild'], help='whose checkpoint')
+    parser.add_argument(
+        'source',
+        metavar='SRC',
+        help='vild: a TensorFlow checkpoint (its prefix, .index or folder), '
+        'or an .npz of its variables',
+    )
+    parser.add_argument('target', metavar='DST', help='.safetensors or .pth')
+    parser.add_argument(
+        '--config',
+        help='config file, or a name as in `mmclip models`; default: the '
+        'recipe that the checkpoint fits',
+    )
+    parser.add_argument(
+        '--annotations',
+        metavar='FILE',
+        help='LVIS v1 annotations: their frequency letters say which names '
+        'had boxes in training',
+    )
+
+
+def convert(args) -> int:
+    """Convert, print what went where; 1 if the two sides do not fit."""
+    from mmengine.config import Config
+
+    from mmclip.vild.convert import convert_release, recipe_for
+    from mmclip.vild.tf_bundle import open_variables
+
+    variables = open_variables(args.source)
+    recipe = args.config or recipe_for(list(variables))
+    cfg = Config.fromfile(jobs.find_config(recipe))
+    report = convert_release(variables, args.target, cfg, args.annotations)
+    print('\n'.join(report.lines()))
+    if not report.complete:
+        print(f'error: {args.target} was not written', file=sys.stderr)
+        return 1
+    print(f'written: {args.target}')
+    return 0
 
 
 def detect(args) -> None:

@@ -30,18 +30,27 @@ class VocabularyHook(Hook):
     Training on the base classes alone then means a softmax over the base
     names alone (the same as masking the others by minus infinity), and
     validation asks for all names, without one of them written in the config.
-    Every module with ``set_vocabulary`` and a ``vocabulary`` follows.
+    Every module with ``set_vocabulary`` and a ``vocabulary`` follows; one
+    with ``set_novel`` is told which of the names are not in the dataset's
+    ``base_classes``.
+
+    Args:
+        with_novel: Append the dataset's ``novel_classes`` in training, for a
+            loss that keeps names without boxes in its softmax.
     """
 
     priority = 'VERY_HIGH'
 
+    def __init__(self, with_novel: bool = False):
+        self.with_novel = with_novel
+
     def before_train(self, runner):
         """Take the classes of the training set."""
-        self._follow(runner, runner.train_dataloader.dataset)
+        self._follow(runner, runner.train_dataloader.dataset, self.with_novel)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         """Return to them after a validation in the midst of an epoch."""
-        self._follow(runner, runner.train_dataloader.dataset)
+        self._follow(runner, runner.train_dataloader.dataset, self.with_novel)
 
     def before_val_epoch(self, runner):
         """Take the classes of the validation set."""
@@ -51,16 +60,38 @@ class VocabularyHook(Hook):
         """Take the classes of the test set."""
         self._follow(runner, runner.test_dataloader.dataset)
 
-    def _follow(self, runner, dataset):
-        names = list(dataset.metainfo['classes'])
+    def _follow(self, runner, dataset, with_novel=False):
+        names, novel = names_of(dataset.metainfo, with_novel)
         for module in unwrapped(runner).modules():
             vocabulary = getattr(module, 'vocabulary', None)
-            if (
-                hasattr(module, 'set_vocabulary')
-                and vocabulary is not None
-                and list(vocabulary.names) != names
-            ):
+            if not hasattr(module, 'set_vocabulary') or vocabulary is None:
+                continue
+            if list(vocabulary.names) != names:
                 module.set_vocabulary(names)
+            if hasattr(module, 'set_novel'):
+                module.set_novel(novel)
+
+
+def names_of(
+    metainfo: dict, with_novel: bool = False
+) -> tuple[list[str], list[str] | None]:
+    """Return the names of a dataset, and which of them are not base.
+
+    Args:
+        metainfo: Of the dataset; without ``base_classes`` nothing is known
+            of base and novel, and the second result is None.
+        with_novel: Append ``novel_classes``; labels stay what they are.
+    """
+    names = list(metainfo['classes'])
+    if with_novel:
+        known = set(names)
+        more = metainfo.get('novel_classes') or ()
+        names += [name for name in more if name not in known]
+    base = metainfo.get('base_classes')
+    if not base:
+        return names, None
+    base = set(base)
+    return names, [name for name in names if name not in base]
 
 
 @HOOKS.register_module()

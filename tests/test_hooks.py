@@ -10,6 +10,7 @@ from mmclip.hooks import (
     ReportHook,
     SkippedIterator,
     VocabularyHook,
+    names_of,
     rng_state,
     set_rng_state,
 )
@@ -63,6 +64,53 @@ class Head(nn.Module):
 def loader(*names):
     metainfo = dict(classes=names)
     return SimpleNamespace(dataset=SimpleNamespace(metainfo=metainfo))
+
+
+def test_what_is_not_base_is_novel():
+    metainfo = dict(
+        classes=('cat', 'dog', 'yak'),
+        base_classes=('cat', 'ox'),
+        novel_classes=('dog',),
+    )
+    assert names_of(metainfo) == (['cat', 'dog', 'yak'], ['dog', 'yak'])
+    assert names_of(dict(classes=('cat',))) == (['cat'], None)
+
+
+def test_novel_names_are_appended_so_that_labels_stay():
+    metainfo = dict(
+        classes=('cat', 'ox'),
+        base_classes=('cat', 'ox'),
+        novel_classes=('dog', 'yak'),
+    )
+    names, novel = names_of(metainfo, with_novel=True)
+    assert names == ['cat', 'ox', 'dog', 'yak']
+    assert novel == ['dog', 'yak']
+
+
+def test_a_model_that_asks_is_told_what_is_novel():
+    class Told(Head):
+        def set_novel(self, novel):
+            self.novel = novel
+
+    head = Told()
+    train = loader('cat')
+    train.dataset.metainfo.update(
+        base_classes=('cat',), novel_classes=('dog',)
+    )
+    val = loader('cat', 'dog')
+    val.dataset.metainfo.update(base_classes=('cat',), novel_classes=('dog',))
+    runner = SimpleNamespace(
+        model=head, train_dataloader=train, val_dataloader=val
+    )
+    hook = VocabularyHook(with_novel=True)
+    for step in (hook.before_train, hook.before_val_epoch):
+        step(runner)
+        assert head.vocabulary.names == ['cat', 'dog']
+        assert head.novel == ['dog']
+    assert head.calls == 1  # the same names: nothing is encoded again
+    VocabularyHook().before_train(runner)
+    assert head.vocabulary.names == ['cat']
+    assert head.novel == []
 
 
 def test_the_vocabulary_follows_the_dataset_in_use():

@@ -12,10 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmclip.vild.score_fusion import Regions
+
 
 @torch.no_grad()
 def box_logits(model, inputs: Tensor, boxes: list[Tensor]) -> Tensor:
     """Score boxes of a batch against every name, the background left out.
+
+    A head with two sources of scores is asked for what it detects with.
 
     Args:
         model: A two-stage detector of mmdet with a text classifier.
@@ -23,7 +27,8 @@ def box_logits(model, inputs: Tensor, boxes: list[Tensor]) -> Tensor:
         boxes: For each image its boxes (R_i, 4), xyxy pixels of ``inputs``.
 
     Returns:
-        Logits (R, K), image by image.
+        Logits (R, K), image by image; fused scores where there are two
+        sources.
     """
     rois = torch.cat(
         [
@@ -31,12 +36,27 @@ def box_logits(model, inputs: Tensor, boxes: list[Tensor]) -> Tensor:
             for i, one in enumerate(boxes)
         ]
     )  # (R, 5): image, xyxy
-    names = model.roi_head.vocabulary
+    head = model.roi_head
+    names = len(head.vocabulary)
     if not len(rois):
-        return inputs.new_zeros(0, len(names))
+        return inputs.new_zeros(0, names)
     features = model.extract_feat(inputs)
-    scores = model.roi_head._bbox_forward(features, rois)['cls_score']
-    return scores[:, : len(names)]  # (R, K)
+    found = head._bbox_forward(features, rois)
+    logits = found['cls_score']  # (R, K + 1)
+    metas = [dict(img_shape=tuple(inputs.shape[-2:]))] * len(boxes)
+    other = head.second_scores(
+        Regions(
+            rois,
+            found['bbox_feats'],
+            features,
+            metas,
+            head.vocabulary.embeddings,
+        )
+    )
+    if other is None:
+        return logits[:, :names]
+    text = logits.softmax(dim=1)[:, :names]
+    return head.score_fusion(text, other, head.novel)
 
 
 def dataset_logits(model, dataset) -> tuple[Tensor, Tensor]:

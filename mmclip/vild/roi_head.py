@@ -335,6 +335,7 @@ image_head_config`; ``dict()`` is like ``bbox_head``, with weights of its own.
         See mmdet's StandardRoIHead. Without ``rcnn_test_cfg`` boxes (R, 4)
         and scores (R, K + 1) are returned as they are.
         """
+        self._follow_vocabulary()
         counts = [len(res.bboxes) for res in rpn_results_list]
         rois = bbox2roi([res.bboxes for res in rpn_results_list])
         if not len(rois):

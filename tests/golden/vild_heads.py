@@ -1,11 +1,12 @@
 """Run the golden cases of ViLD's heads, from TensorFlow and from DetPro."""
 
+import json
 import re
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from cases import CaseError, adapter, fill, reference_state
+from cases import CaseError, Measured, adapter, fill, reference_state
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
@@ -511,3 +512,38 @@ def detpro_eval(head, meta: dict, arrays: dict, given: dict, kept) -> dict:
         out_det_labels=kept[found.labels].numpy(),
         **taps.like(arrays),
     )
+
+
+# ---- the released checkpoints ----
+
+
+@adapter('vild/tf_checkpoint_variables')
+def tf_checkpoint_variables(meta: dict, arrays: dict) -> dict:
+    """Convert a checkpoint of these names and shapes into our recipe of it."""
+    ours = {}
+    for variant in meta['config']['variants']:
+        listed = json.loads(bytes(arrays[f'data_{variant}_json']))
+        report = converted(dict(listed))
+        for what in ('absent', 'homeless', 'unused'):
+            count = len(getattr(report, what))
+            ours[f'{variant}_{what}'] = Measured(count, 0)
+        left = len(listed) - len(report.steps) - len(report.skipped)
+        ours[f'{variant}_not_converted'] = Measured(left, 0)
+    return ours
+
+
+def converted(shapes: dict):
+    """Convert ones of all shapes; a shape that does not fit is an error."""
+    from mmengine.config import Config
+
+    from mmclip.jobs import find_config
+    from mmclip.vild.convert import build_model, convert, recipe_for, set_names
+    from mmclip.vild.tf_variables import TEXTS
+
+    variables = {k: np.ones(shape, np.float32) for k, shape in shapes.items()}
+    cfg = Config.fromfile(find_config(recipe_for(list(variables))))
+    model = build_model(cfg)
+    names = [f'name {k}' for k in range(variables[TEXTS].shape[1])]
+    set_names(model.roi_head, variables, names, [])
+    own = {k: v.numpy() for k, v in model.state_dict().items()}
+    return convert(variables, own)[1]

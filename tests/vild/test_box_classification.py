@@ -13,7 +13,7 @@ from mmclip.vild.box_classification import (
     shuffled_hits,
     table,
 )
-from tests.vild.tiny import NAMES, tiny_vild
+from tests.vild.tiny import NAMES, tiny_distilling, tiny_vild
 
 BASE, NOVEL = [0, 1], [2, 3, 4]
 
@@ -126,6 +126,21 @@ def test_boxes_are_scored_alone_and_without_background(model):
     assert not torch.allclose(both[0], both[1])
     none = a[:0]
     assert box_logits(model, images, [none, none]).shape == (0, len(NAMES))
+
+
+def test_a_second_branch_has_its_say():
+    torch.manual_seed(0)
+    both = MODELS.build(tiny_distilling(dict(temperature=1.0))).eval()
+    image, box = torch.randn(1, 3, 64, 64), torch.tensor([[4.0, 4, 50, 50]])
+    both.roi_head.set_novel(NAMES[:1])
+    fused = box_logits(both, image, [box])
+    both.roi_head.set_novel(NAMES[1:])
+    assert not torch.allclose(fused, box_logits(both, image, [box]))
+    both.roi_head.score_fusion.base = both.roi_head.score_fusion.novel = 0.0
+    text = box_logits(both, image, [box])
+    both.roi_head.image_head = None
+    logits = box_logits(both, image, [box])
+    torch.testing.assert_close(text.log().diff(), logits.diff())
 
 
 def test_boxes_of_a_dataset_follow_the_resized_image(model):

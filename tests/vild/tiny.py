@@ -37,3 +37,61 @@ def tiny_vild() -> dict:
     model.test_cfg.rcnn.max_per_img = 20
     model.test_cfg.rcnn.score_thr = 0.0  # an untrained model is unsure
     return model
+
+
+def tiny_distilling(image_head, norm=False, **options) -> dict:
+    """Return the same with a student, and with norms in the box head.
+
+    Args:
+        image_head: As for ViLDRoIHead.
+        norm: Whether the box head has batch norms.
+        **options: Of the RoI head.
+    """
+    model = tiny_vild()
+    head = model.roi_head
+    if norm:
+        head.bbox_head.norm_cfg = dict(type='BN')
+    head.update(image_head=image_head, **options)
+    return model
+
+
+def tiny_batch(regions=(3, 4), boxes=2, width=16):
+    """Return images (B, 3, 64, 64) and samples with boxes and a teacher.
+
+    Args:
+        regions: How many regions with a teacher each image has; None leaves
+            the field out.
+        boxes: True boxes in each image.
+        width: Of the teacher's embeddings.
+    """
+    import torch
+    from mmdet.structures import DetDataSample
+    from mmdet.structures.mask import BitmapMasks
+    from mmengine.structures import InstanceData
+
+    samples = []
+    for count in regions:
+        sample = DetDataSample(
+            metainfo=dict(
+                img_shape=(64, 64),
+                ori_shape=(64, 64),
+                pad_shape=(64, 64),
+                batch_input_shape=(64, 64),
+                scale_factor=(1.0, 1.0),
+            )
+        )
+        true = torch.tensor([[4.0, 4, 40, 40], [10, 20, 60, 60]])[:boxes]
+        sample.gt_instances = InstanceData(
+            bboxes=true,
+            labels=torch.tensor([0, 2])[:boxes],
+            masks=BitmapMasks(np.ones((len(true), 64, 64), np.uint8), 64, 64),
+        )
+        if count is not None:
+            corner = torch.rand(count, 2) * 30
+            sample.distill_instances = InstanceData(
+                bboxes=torch.cat([corner, corner + 20], dim=1),
+                embeddings=torch.randn(count, width),
+                weights=torch.ones(count),
+            )
+        samples.append(sample)
+    return torch.randn(len(regions), 3, 64, 64), samples
