@@ -1,6 +1,8 @@
 # A proposal network trained on the boxes of base names alone, for the shapes
 # world: two minutes on two CPU cores. tools/vild/dump_proposals.py runs it.
 _base_ = ['vild_r18_fpn_shapes.py']
+# all model types are mmdet's, but mmclip:// in the backbone's init_cfg is ours
+custom_imports = dict(imports=['mmclip.models'])
 max_iters = 300
 model = dict(
     _delete_=True, type='mmdet.RPN',
@@ -13,6 +15,6 @@ model = dict(
         nms=dict(type='nms', iou_threshold=0.7))))
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 val_evaluator = dict(
-    _delete_=True, type='mmdet.CocoMetric', metric='proposal_fast')
+    _delete_=True, type='mmdet.CocoMetric', metric='proposal')
 test_evaluator = val_evaluator
 custom_hooks = [dict(type='mmclip.RNGStateHook')]
