@@ -114,7 +114,7 @@ class OnlineTeacher(nn.Module):
         if self.boxes_from == 'rpn':
             others = proposals.detach().float()
         else:
-            others = random_boxes(truth, sample.img_shape, self.num)
+            others = random_boxes(truth, sample.img_shape, 2 * self.num)
         others = inside(others, sample.img_shape, self.min_size)
         others = others[torch.randperm(len(others)).to(others.device)]
         if self.add_gt:

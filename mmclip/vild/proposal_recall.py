@@ -16,7 +16,7 @@ def measure_recall(
         proposals: Of ``dataset``'s images.
         dataset: With annotations of all classes that are asked about.
         metric: Class-agnostic, such as ``mmclip.OVProposalRecall`` or
-            mmdet's CocoMetric with ``metric='proposal_fast'``.
+            mmdet's CocoMetric with ``metric='proposal'``.
 
     Returns:
         What the metric returns.

@@ -40,7 +40,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action=DictAction,
         default=dict(type='mmclip.OVProposalRecall'),
         help='metric for the recall, such as type=mmdet.CocoMetric '
-        'metric=proposal_fast; type=none leaves it out',
+        'metric=proposal; type=none leaves it out',
     )
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     return parser.parse_args(argv)
