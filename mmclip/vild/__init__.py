@@ -8,5 +8,11 @@ mmdet's Mask R-CNN with a vocabulary that can be replaced.
 from mmclip.vild.classifier import TextEmbeddingClassifier
 from mmclip.vild.detector import ViLD
 from mmclip.vild.roi_head import ViLDRoIHead
+from mmclip.vild.top_first_nms import TopFirstNMS
 
-__all__ = ['TextEmbeddingClassifier', 'ViLD', 'ViLDRoIHead']
+__all__ = [
+    'TextEmbeddingClassifier',
+    'TopFirstNMS',
+    'ViLD',
+    'ViLDRoIHead',
+]
