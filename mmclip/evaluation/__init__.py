@@ -2,5 +2,14 @@
 
 from mmclip.evaluation.ov_coco import OVCocoMetric
 from mmclip.evaluation.ov_lvis import OVLVISMetric
+from mmclip.evaluation.proposal_recall import (
+    OVProposalRecall,
+    proposal_recall,
+)
 
-__all__ = ['OVCocoMetric', 'OVLVISMetric']
+__all__ = [
+    'OVCocoMetric',
+    'OVLVISMetric',
+    'OVProposalRecall',
+    'proposal_recall',
+]

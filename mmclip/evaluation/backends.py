@@ -10,6 +10,7 @@ import logging
 from types import FunctionType, SimpleNamespace
 
 import numpy as np
+from mmengine.fileio import load
 from mmengine.logging import MMLogger
 from pycocotools.mask import encode
 
@@ -17,6 +18,8 @@ from mmclip.evaluation.curves import Curves
 from mmclip.evaluation.detections import Detections
 
 FAST = 'pip install "mmclip[lvis]" brings hotcoco, which does it in seconds'
+
+PARTS = ('images', 'annotations', 'categories')
 
 
 def choose_backend(name: str, reference: str):
@@ -70,7 +73,12 @@ class Hotcoco:
 
     def open(self, source):
         """Read the ground truth from a path or a dict."""
-        return self.hotcoco.COCO(source)
+        if not isinstance(source, dict):
+            try:
+                return self.hotcoco.COCO(str(source))
+            except ValueError:  # it reads licenses and info, too
+                source = load(str(source))
+        return self.hotcoco.COCO({key: source.get(key, []) for key in PARTS})
 
     def coco(self, truth, found: Detections, iou_type, cat_ids, limits):
         """Return the :class:`Curves` of COCO's protocol.

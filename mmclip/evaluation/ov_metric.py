@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mmdet.evaluation.metrics import CocoMetric
-from mmengine.fileio import get_local_path
+from mmengine.fileio import get_local_path, load
 from mmengine.logging import MMLogger
 
 from mmclip.evaluation.backends import choose_backend
@@ -91,7 +91,8 @@ class OVMetric(CocoMetric):
     def open_truth(self, truths: Sequence[dict], prefix: str):
         """Read the ground truth from the file, or else from the samples."""
         if self.ann_file is None:
-            return self.backend.open(self.gt_to_coco_json(truths, prefix))
+            content = load(self.gt_to_coco_json(truths, prefix))
+            return self.backend.open({'annotations': [], **content})
         with get_local_path(
             self.ann_file, backend_args=self.backend_args
         ) as path:
