@@ -117,7 +117,7 @@ class Hotcoco:
     def _load(self, truth, found: Detections, iou_type: str):
         if iou_type == 'bbox':
             return truth.load_res(found.table())
-        masks = list(found.masks or ())
+        masks = found.encodings()
         results = truth.load_res(found.table(), segmentation=masks)
         if masks:  # else the areas would be those of the boxes
             results.update_anns(

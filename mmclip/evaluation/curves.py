@@ -82,3 +82,8 @@ def summary(
     for end in AREAS:
         figures[f'AR{end}@{limits[-1]}'] = curves.average_recall(columns, end)
     return figures
+
+
+def percent(value: float) -> str:
+    """Write a fraction in percent, '-' where there was no ground truth."""
+    return '-' if value < 0 else f'{100 * value:.1f}'

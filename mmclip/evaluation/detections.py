@@ -101,13 +101,26 @@ class Detections:
             self.image_ids.tolist(),
             self.category_ids.tolist(),
             self.scores.tolist(),
-            self.masks if iou_type == 'segm' else self.boxes.tolist(),
+            self.encodings() if iou_type == 'segm' else self.boxes.tolist(),
         )
         key = 'segmentation' if iou_type == 'segm' else 'bbox'
         return [
             {'image_id': i, 'category_id': c, 'score': s, key: what}
             for i, c, s, what in rows
         ]
+
+    def encodings(self) -> list[dict]:
+        """Return the masks.
+
+        Raises:
+            ValueError: There are detections without masks.
+        """
+        if len(self) and self.masks is None:
+            raise ValueError(
+                f"{len(self)} detections have no 'segmentation': measure "
+                "'bbox', or give the masks"
+            )
+        return list(self.masks or ())
 
     def take(self, index: np.ndarray) -> 'Detections':
         """Return some of the detections."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mmengine.logging import MMLogger
 from terminaltables import AsciiTable
 
-from mmclip.evaluation.curves import Curves, summary
+from mmclip.evaluation.curves import Curves, percent, summary
 from mmclip.evaluation.detections import Detections
 from mmclip.evaluation.ov_metric import OVMetric
 from mmclip.registry import METRICS
@@ -115,10 +115,7 @@ class OVCocoMetric(OVMetric):
             if key.endswith('mAP'):
                 rows.append(
                     [key.removesuffix('_mAP')]
-                    + [
-                        f'{100 * figures[key + end]:.1f}'
-                        for end in ('', '_50', '_75')
-                    ]
+                    + [percent(figures[key + e]) for e in ('', '_50', '_75')]
                 )
         MMLogger.get_current_instance().info('\n' + AsciiTable(rows).table)
 

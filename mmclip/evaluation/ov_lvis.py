@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from mmengine.logging import MMLogger
 from terminaltables import AsciiTable
 
-from mmclip.evaluation.curves import Curves, summary
+from mmclip.evaluation.curves import Curves, percent, summary
 from mmclip.evaluation.detections import Detections
 from mmclip.evaluation.ov_metric import OVMetric
 from mmclip.registry import METRICS
@@ -139,6 +139,6 @@ class OVLVISMetric(OVMetric):
             if key.endswith('_AP'):
                 rows.append(
                     [key.removesuffix('_AP')]
-                    + [f'{100 * figures[key + end]:.1f}' for end in ends]
+                    + [percent(figures[key + end]) for end in ends]
                 )
         MMLogger.get_current_instance().info('\n' + AsciiTable(rows).table)

@@ -12,6 +12,7 @@ from mmengine.fileio import get_local_path, load
 from mmengine.logging import MMLogger
 from terminaltables import AsciiTable
 
+from mmclip.evaluation.curves import percent
 from mmclip.registry import METRICS
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -257,5 +258,5 @@ def log_table(recalls: dict[str, dict[int, float]]) -> None:
     limits = list(recalls['all'])
     rows = [['', *(f'AR@{limit}' for limit in limits)]]
     for group, row in recalls.items():
-        rows.append([group, *(f'{100 * row[limit]:.1f}' for limit in limits)])
+        rows.append([group, *(percent(row[limit]) for limit in limits)])
     MMLogger.get_current_instance().info('\n' + AsciiTable(rows).table)
