@@ -80,6 +80,21 @@ class OVCocoDataset(CocoDataset):
         del self.coco
         return records
 
+    def filter_data(self) -> list[dict]:
+        """Leave out what ``filter_cfg`` says.
+
+        Raises:
+            ValueError: No image is left.
+        """
+        kept = super().filter_data()
+        if self.data_list and not kept:
+            raise ValueError(
+                f'filter_cfg leaves none of {len(self.data_list)} images of '
+                f'{self.ann_file}: none is large enough and has a box of the '
+                f'{len(self.cat_ids)} classes read; are all its boxes novel?'
+            )
+        return kept
+
     def read_record(self, img_id: int) -> dict:
         """Return one image's data info."""
         image = dict(self.coco.load_imgs([img_id])[0], img_id=img_id)
