@@ -7,6 +7,7 @@ lvis-api take minutes, and a tenth of their memory; it is an optional package.
 import contextlib
 import io
 import logging
+import warnings
 from types import FunctionType, SimpleNamespace
 
 import numpy as np
@@ -242,7 +243,11 @@ def silent():
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter('ignore', DeprecationWarning)
             yield
     finally:
         logger.setLevel(level)

@@ -1,6 +1,7 @@
 """What the metrics of open-vocabulary detectors share."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -70,7 +71,7 @@ class OVMetric(CocoMetric):
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Return the figures of every ``metric``; log them as a table."""
         unique = {found['img_id']: (true, found) for true, found in results}
-        truths, found = zip(*unique.values())
+        truths, found = zip(*numbered(unique))
         with TemporaryDirectory() as folder:
             prefix = self.outfile_prefix or str(Path(folder) / 'results')
             if self._truth is None:
@@ -80,7 +81,7 @@ class OVMetric(CocoMetric):
                 self.results2json(found, prefix)
             if self.format_only:
                 return {}
-        self.check_images(unique)
+        self.check_images([result['img_id'] for result in found])
         figures = {}
         for metric in self.metrics:
             detections = Detections.from_results(found, self.cat_ids, metric)
@@ -135,3 +136,18 @@ class OVMetric(CocoMetric):
     def log_table(self, figures: dict[str, float]) -> None:
         """Log the figures."""
         raise NotImplementedError
+
+
+def numbered(results: dict) -> list[tuple[dict, dict]]:
+    """Number images whose ids are no numbers: COCO's protocol wants them.
+
+    Args:
+        results: Truth and detections of each image by its id; Pascal VOC's
+            ids are such as '2008_000001'.
+    """
+    if all(isinstance(image, Integral) for image in results):
+        return list(results.values())
+    return [
+        (dict(truth, img_id=i), dict(found, img_id=i))
+        for i, (truth, found) in enumerate(results.values(), 1)
+    ]

@@ -22,7 +22,9 @@ FREQUENCIES = {'r': ('r', 'novel'), 'c': ('c', 'base'), 'f': ('f', 'base')}
 
 
 def proposal_recall(
-    images: Iterable[tuple], limits: Sequence[int] = LIMITS
+    images: Iterable[tuple],
+    limits: Sequence[int] = LIMITS,
+    groups: Iterable[Hashable] = (),
 ) -> dict[str, dict[int, float]]:
     """Average the recall of proposals over IoU thresholds, by group.
 
@@ -36,6 +38,7 @@ def proposal_recall(
             each object, G hashable things. Several groups of one object are
             a tuple. Any iterable, read once.
         limits: How many proposals of an image count.
+        groups: Groups to report even if no object is theirs.
 
     Returns:
         ``{group: {limit: recall}}`` with the group 'all' first; -1 where a
@@ -44,10 +47,10 @@ def proposal_recall(
     Raises:
         ValueError: Shapes do not fit.
     """
-    ranks = {'all': []}
-    for proposals, objects, groups in images:
-        proposals, objects = check_boxes(proposals, objects, groups)
-        members = {'all': np.arange(len(objects)), **positions_of(groups)}
+    ranks = {group: [] for group in ('all', *groups)}
+    for proposals, objects, members in images:
+        proposals, objects = check_boxes(proposals, objects, members)
+        members = {'all': np.arange(len(objects)), **positions_of(members)}
         overlaps = box_overlaps(proposals[: max(limits)], objects)  # (N, G)
         for group, those in members.items():
             found = first_hits(overlaps[:, those])  # (T, G)
@@ -191,15 +194,19 @@ class OVProposalRecall(CocoMetric):
         seen = {image: (boxes, truth) for image, boxes, truth in results}
         none = np.zeros((0, 4))
         if self.ann_file is None:
-            truths = {i: self._of_sample(t) for i, (_, t) in seen.items()}
+            groups = self._groups()
+            truths = {
+                i: self._of_sample(t, groups) for i, (_, t) in seen.items()
+            }
         else:
-            truths = self._of_file()
+            truths, groups = self._of_file()
         recalls = proposal_recall(
             (
                 (seen.get(image, (none,))[0], *truth)
                 for image, truth in truths.items()
             ),
             self.limits,
+            dict.fromkeys(sum(groups.values(), ())),
         )
         log_table(recalls)
         return {
@@ -217,17 +224,17 @@ class OVProposalRecall(CocoMetric):
                     groups[name] += (key.removesuffix('_classes'),)
         return groups
 
-    def _of_sample(self, instances: list[dict]) -> tuple:
+    def _of_sample(self, instances: list[dict], groups: dict) -> tuple:
         """Return the objects and groups of a sample."""
-        names, groups = self.dataset_meta['classes'], self._groups()
+        names = self.dataset_meta['classes']
         kept = [i for i in instances if not i.get('ignore_flag')]
         return (
             np.array([i['bbox'] for i in kept], float).reshape(-1, 4),
             [groups[names[i['bbox_label']]] for i in kept],
         )
 
-    def _of_file(self) -> dict[int, tuple]:
-        """Return the objects and groups of every image of the file."""
+    def _of_file(self) -> tuple[dict[int, tuple], dict[int, tuple]]:
+        """Return objects of every image, and the groups of categories."""
         with get_local_path(
             self.ann_file, backend_args=self.backend_args
         ) as path:
@@ -250,7 +257,7 @@ class OVProposalRecall(CocoMetric):
                 boxes, members = truths[annotation['image_id']]
                 boxes.append((x, y, x + width, y + height))
                 members.append(groups[category])
-        return truths
+        return truths, groups
 
 
 def log_table(recalls: dict[str, dict[int, float]]) -> None:

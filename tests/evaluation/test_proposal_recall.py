@@ -48,6 +48,11 @@ def test_a_group_without_objects_is_not_there_and_none_at_all_is_minus_one():
     assert found == {'all': {100: -1, 300: -1, 1000: -1}}
 
 
+def test_a_group_that_is_asked_for_is_reported_without_objects():
+    found = proposal_recall([([BOX], [BOX], ['base'])], (100,), ['novel'])
+    assert found == {'all': {100: 1}, 'novel': {100: -1}, 'base': {100: 1}}
+
+
 @pytest.mark.parametrize(
     ('proposals', 'groups', 'message'),
     [([BOX], ['a', 'b'], '1 objects need'), ([BOX[:3]], ['a'], r'\(1, 3\)')],
