@@ -36,7 +36,7 @@ EXTRAS = {
     'demo': ['gradio>=4'],
     'onnx': ['onnx>=1.14', 'onnxruntime>=1.16'],
     'docs': ['sphinx>=7', 'myst-parser', 'furo'],
-    'test': ['pytest>=7', 'ruff>=0.4', 'hotcoco>=1.3'],
+    'test': ['pytest>=7', 'ruff>=0.4', 'hotcoco>=1.3', 'hypothesis', 'lvis'],
 }
 EXTRAS['test'] += EXTRAS['onnx']
 EXTRAS['dev'] = EXTRAS['test'] + EXTRAS['docs']

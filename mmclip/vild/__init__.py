@@ -30,6 +30,7 @@ from mmclip.vild.roi_extractor import ViLDRoIExtractor
 from mmclip.vild.roi_head import ViLDRoIHead
 from mmclip.vild.rpn_head import ViLDRPNHead
 from mmclip.vild.score_fusion import GeometricScoreFusion
+from mmclip.vild.top_first_nms import TopFirstNMS
 
 __all__ = [
     'EmbeddingL1Loss',
@@ -41,6 +42,7 @@ __all__ = [
     'OnlineTeacher',
     'OpenVocabCrossEntropyLoss',
     'TextEmbeddingClassifier',
+    'TopFirstNMS',
     'ViLD',
     'ViLDBBoxCoder',
     'ViLDConvFCBBoxHead',
