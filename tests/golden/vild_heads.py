@@ -13,6 +13,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from mmclip.clip.similarity import cosine_logits
+from mmclip.data.ov_classes import COCO_BASE, COCO_NOVEL
 
 YX = [1, 0, 3, 2]  # xyxy <-> yxyx, and the same for deltas
 LAYER = re.compile(
@@ -415,16 +416,11 @@ def detpro_state(state: dict) -> dict:
 def coco_groups() -> tuple[set[int], set[int]]:
     """Return the base and the novel labels among COCO's 80 classes."""
     from mmdet.datasets import CocoDataset
-    from mmengine.config import Config
 
-    from mmclip.jobs import find_config
-
-    recipe = 'vild-text_r50_fpn_64xb4-lsj-45k_coco-48-17'
-    dataset = Config.fromfile(find_config(recipe)).train_dataloader.dataset
     classes = CocoDataset.METAINFO['classes']
     return tuple(
-        {classes.index(name) for name in dataset[f'{group}_classes']}
-        for group in ('base', 'novel')
+        {classes.index(name) for name in names}
+        for names in (COCO_BASE, COCO_NOVEL)
     )
 
 
