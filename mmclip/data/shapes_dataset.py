@@ -80,13 +80,12 @@ class ShapesDataset(BaseDataset):
         self.num_images, self.seed, self.size = num_images, seed, size
         self.objects, self.return_classes = tuple(objects), return_classes
         self.labelled = concepts(*objects_of, vocabulary=vocabulary)
-        self.among = concepts(
-            *objects_of, *unlabelled_of, vocabulary=vocabulary
-        )
+        drawn = dict.fromkeys((*objects_of, *unlabelled_of))
+        self.among = concepts(*drawn, vocabulary=vocabulary)
         metainfo = describe_classes(classes_of, vocabulary)
         self.label = {n: k for k, n in enumerate(metainfo['classes'])}
-        drawn = [step for step in pipeline if not is_loader(step)]
-        super().__init__(metainfo=metainfo, pipeline=drawn, **kwargs)
+        steps = [step for step in pipeline if not is_loader(step)]
+        super().__init__(metainfo=metainfo, pipeline=steps, **kwargs)
 
     def draw(self, idx: int) -> Scene:
         """Draw scene ``idx``; it lists the labelled objects alone."""

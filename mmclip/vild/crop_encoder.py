@@ -28,7 +28,7 @@ class CropEncoder(nn.Module):
         model: As in :func:`mmclip.clip.weights.load_clip`.
         pretrained: As there. Random weights must be asked for by ``seed``.
         scales: Factors of a box's sides, one crop each.
-        mode: ``'crop'`` or ``'squash'``, see
+        mode: ``'crop'``, ``'squash'`` or ``'square'``, see
             :func:`mmclip.vild.crops.crop_boxes`; ``None`` takes what the CLIP
             was trained with.
         image_size: Side of a crop; ``None`` takes the CLIP's own.

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-MODES = ('crop', 'squash')
+MODES = ('crop', 'squash', 'square')
 LONG = 4  # sides from 4 : 1 on are resampled in the window alone
 
 
@@ -20,6 +20,14 @@ def scale_boxes(boxes: Tensor, scale: float) -> Tensor:
     """Multiply both sides of boxes (N, 4), keeping their centres."""
     low, high = boxes[:, :2], boxes[:, 2:]
     centre, half = (low + high) / 2, (high - low) / 2 * scale
+    return torch.cat([centre - half, centre + half], dim=1)
+
+
+def square_boxes(boxes: Tensor) -> Tensor:
+    """Make boxes (N, 4) as high as wide by growing their shorter sides."""
+    low, high = boxes[:, :2], boxes[:, 2:]
+    half = ((high - low) / 2).amax(dim=1, keepdim=True)
+    centre = (low + high) / 2
     return torch.cat([centre - half, centre + half], dim=1)
 
 
@@ -70,7 +78,8 @@ def crop_boxes(
         size: S.
         mode: ``'crop'`` brings the shorter side to S and keeps the centre,
             CLIP's own preprocessing, so a long box loses its ends;
-            ``'squash'`` brings both sides to S.
+            ``'squash'`` brings both sides to S; ``'square'`` grows the
+            shorter side first, so a long box keeps both ends and its shape.
 
     Yields:
         (3, S, S) for each box, in the image's range.
@@ -84,7 +93,10 @@ def crop_boxes(
         )
     resize = fit_shorter if mode == 'crop' else squash
     # One transfer for all boxes, and corners that no half precision rounded.
-    for box in integer_boxes(scale_boxes(boxes.float(), scale)).tolist():
+    boxes = scale_boxes(boxes.float(), scale)
+    if mode == 'square':
+        boxes = square_boxes(boxes)
+    for box in integer_boxes(boxes).tolist():
         yield resize(cut(image, box), size)
 
 

@@ -111,6 +111,18 @@ def test_a_long_box_loses_its_ends():
     assert 50 < squashed.float().mean() < 80
 
 
+def test_a_squared_box_keeps_its_ends_and_its_shape():
+    image = torch.zeros(3, 40, 40)
+    image[:, 15:25, 5:35] = 200  # 30 wide, 10 high
+    box = torch.tensor([[5.0, 15, 35, 25]])
+    (crop,) = crop_boxes(image, box, 1.0, 32, 'square')
+    bright = crop[0] > 100
+    assert bright.any(0).sum() == 32
+    assert abs(int(bright.any(1).sum()) - 32 / 3) < 1
+    (tall,) = crop_boxes(image.mT, box[:, [1, 0, 3, 2]], 1.0, 32, 'square')
+    torch.testing.assert_close(tall, crop.mT)
+
+
 def test_the_window_of_a_thin_box_is_what_the_whole_would_show(image):
     crop = image[:, 3:9].float()
     height, width = resized_sides(6, 90, SIZE)

@@ -1,5 +1,6 @@
-# The shapes world as a detection task: trained on the base names alone,
-# tested on base, novel and unseen names together.
+# The shapes world as a detection task: trained on the boxes of base names
+# alone, tested on base, novel and unseen names together. As in LVIS, novel
+# objects stand in the training pictures too, without a label.
 load = dict(type='LoadImageFromFile')  # for inference; scenes are drawn
 pack = dict(
     type='mmdet.PackDetInputs',
@@ -20,6 +21,7 @@ train_dataloader = dict(
         num_images=4000,
         seed=0,
         objects_of=('base', ),
+        unlabelled_of=('novel', ),
         classes_of=('base', ),
         pipeline=[
             annotations,
