@@ -4,6 +4,9 @@ The paper's figure, left to right: ``roi_head.py`` pools regions,
 ``classifier.py`` compares them with the vocabulary, ``losses.py`` pulls the
 student to CLIP's image embeddings, ``score_fusion.py`` joins both branches,
 ``detector.py`` is mmdet's Mask R-CNN with a vocabulary that can be replaced.
+For the TensorFlow release, layer by layer: ``backbone.py``, ``neck.py``,
+``rpn_head.py``, ``roi_extractor.py``, ``box_head.py``, ``box_coder.py``,
+``mask_head.py``; ``convert.py`` reads its checkpoints.
 """
 
 from mmclip.vild.backbone import ViLDResNet
