@@ -10,6 +10,10 @@ What the image branch learns comes from a frozen CLIP. Once and for all:
 ``crop_encoder.py`` embeds them, ``teacher_cache.py`` keeps the embeddings in
 ``shards.py``, ``transforms.py`` brings them through the pipeline. Or in each
 iteration: ``online_teacher.py``.
+
+For the TensorFlow release, layer by layer: ``backbone.py``, ``neck.py``,
+``rpn_head.py``, ``roi_extractor.py``, ``box_head.py``, ``box_coder.py``,
+``mask_head.py``; ``convert.py`` reads its checkpoints.
 """
 
 from mmclip.vild.backbone import ViLDResNet

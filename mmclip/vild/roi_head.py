@@ -82,6 +82,7 @@ image_head_config`; ``dict()`` is like ``bbox_head``, with weights of its own.
         self._check_heads()
         self.base_names = BaseNames()
         self._novel: Tensor | None = None  # (K,), where it was declared
+        self._novel_of: list[str] = []  # the K names then
         self._targets: DistillationTargets | None = None  # of this iteration
         self.joint_bn = joint_bn
         self.shares_head = image_head == 'shared'
@@ -161,7 +162,8 @@ image_head_config`; ``dict()`` is like ``bbox_head``, with weights of its own.
         """Declare names novel, as in :meth:`set_vocabulary`."""
         self._novel = None
         if novel is not None:
-            self._novel = novel_mask(self.vocabulary.names, novel)
+            self._novel_of = list(self.vocabulary.names)
+            self._novel = novel_mask(self._novel_of, novel)
 
     @property
     def novel(self) -> Tensor:
@@ -178,9 +180,7 @@ image_head_config`; ``dict()`` is like ``bbox_head``, with weights of its own.
         for head in heads:
             if head is not None:
                 head.num_classes = len(self.vocabulary)
-        if self._novel is not None and len(self._novel) != len(
-            self.vocabulary
-        ):
+        if self._novel_of != self.vocabulary.names:
             self._novel = None  # declared for names that are gone
 
     @contextmanager

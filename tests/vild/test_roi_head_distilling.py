@@ -327,6 +327,17 @@ def test_a_text_query_keeps_what_was_declared():
     assert head.novel.tolist() == [True, False, False, False, False]
 
 
+def test_a_declaration_ends_with_its_names():
+    model = built('ensemble').train()
+    head = model.roi_head
+    head.base_names.set(NAMES)
+    head.set_novel(['cat'])
+    head.vocabulary.set(NAMES[::-1])  # as many, by another way
+    images, samples = tiny_batch((None,))
+    model.eval().predict(images, samples)
+    assert not head.novel.any()
+
+
 def masking(policy='-inf'):
     config = tiny_vild()
     config.roi_head.bbox_head.loss_cls = dict(
