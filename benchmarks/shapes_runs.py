@@ -47,15 +47,12 @@ class Method(NamedTuple):
 
 
 METHODS = {
-    'vild': Method('ViLD-text', 'vild_r18_fpn_shapes'),
-    'vild-free': Method(
-        'ViLD-text, backbone trained from stage 2 on',
-        'vild_r18_fpn_shapes',
-        ('model.backbone.frozen_stages=1',),
-    ),
+    'vild-text': Method('ViLD-text', 'vild-text_r18_fpn_shapes'),
+    'vild': Method('ViLD', 'vild_r18_fpn_shapes'),
+    'vild-ensemble': Method('ViLD-ensemble', 'vild-ensemble_r18_fpn_shapes'),
     'supervised': Method(
         'upper bound: ViLD-text with boxes of all names',
-        'vild_r18_fpn_shapes',
+        'vild-text_r18_fpn_shapes',
         (
             f'train_dataloader.dataset.objects_of={ALL}',
             f'train_dataloader.dataset.classes_of={ALL}',

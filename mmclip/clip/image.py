@@ -5,6 +5,7 @@ B images, C channels of a layer, D embedding width, h x w positions.
 
 import torch
 import torch.nn.functional as F
+from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from mmclip.clip.timm_tower import TimmTower
@@ -31,6 +32,10 @@ class CLIPImageEncoder(nn.Module):
             tower its ``feature_info`` (default: all).
         frozen: Whether parameters get no gradient and the tower, batch norms
             included, stays in eval mode. Gradients still reach the image.
+        init_cfg: As for mmdet's backbones, ``dict(type='Pretrained',
+            checkpoint='mmclip://RN50/openai')``: weights that are read when a
+            training starts and then live in its checkpoints, where
+            ``pretrained`` are read now.
 
     Attributes:
         tower (nn.Module): The wrapped tower; ``tower.visual`` is open_clip's.
@@ -47,8 +52,10 @@ class CLIPImageEncoder(nn.Module):
         *,
         out_indices: tuple[int, ...] | None = None,
         frozen: bool = True,
+        init_cfg: dict | None = None,
     ) -> None:
         super().__init__()
+        self.init_cfg = init_cfg
         if not isinstance(model, nn.Module):
             model, _ = load_clip(model, pretrained)
         visual = getattr(model, 'visual', model)
@@ -60,6 +67,30 @@ class CLIPImageEncoder(nn.Module):
         self.frozen = frozen
         self.requires_grad_(not frozen)
         self.train(not frozen)
+
+    def init_weights(self) -> None:
+        """Read the weights that ``init_cfg`` names.
+
+        Raises:
+            ValueError: They are not those of this tower.
+        """
+        if self.init_cfg is None:
+            return
+        source = self.init_cfg['checkpoint']
+        state = CheckpointLoader.load_checkpoint(source, 'cpu')
+        visual = {
+            key.removeprefix('visual.'): value
+            for key, value in state.items()
+            if key.startswith('visual.')
+        }
+        try:
+            self.tower.visual.load_state_dict(visual)
+        except RuntimeError as error:
+            first = ' '.join(str(error).split())[:300]
+            raise ValueError(
+                f"'{source}' does not hold the image tower of this backbone: "
+                f'{first}; name the model that it was trained as'
+            ) from error
 
     def train(self, mode: bool = True):
         """Set the mode; a frozen encoder stays in eval mode."""

@@ -114,6 +114,8 @@ class OpenVocabCrossEntropyLoss(nn.Module):
             (DetPro; the same as training without them). ``'zero'`` multiplies
             their logits by 0, so each stays as a constant (the TF release,
             vild_losses.py). ``None`` keeps them: the supervised detector.
+        background_weight: Factor on regions of the background (0.9 in
+            F-VLM's release).
         loss_weight: Factor on the loss.
         reduction: ``'mean'``, ``'sum'`` or ``'none'``.
     """
@@ -123,6 +125,7 @@ class OpenVocabCrossEntropyLoss(nn.Module):
     def __init__(
         self,
         novel_policy: str | None = '-inf',
+        background_weight: float = 1.0,
         loss_weight: float = 1.0,
         reduction: str = 'mean',
     ):
@@ -133,6 +136,7 @@ class OpenVocabCrossEntropyLoss(nn.Module):
                 f'{NOVEL_POLICIES}'
             )
         self.novel_policy = novel_policy
+        self.background_weight = background_weight
         self.loss_weight = loss_weight
         self.reduction = reduction
         self.novel: Tensor | None = None  # (K,) bool
@@ -189,6 +193,9 @@ class OpenVocabCrossEntropyLoss(nn.Module):
         """
         self._check_labels(label)
         losses = F.cross_entropy(self.mask(cls_score), label, reduction='none')
+        if self.background_weight != 1:
+            background = label == cls_score.shape[1] - 1
+            losses = losses * (1 + (self.background_weight - 1) * background)
         loss = weight_reduce_loss(
             losses,
             None if weight is None else weight.float(),

@@ -71,12 +71,20 @@ class GeometricScoreFusion(nn.Module):
     Args:
         base: w of names with boxes in training.
         novel: w of all others.
+        normalize: Whether the fused scores of a region and the text
+            classifier's background probability are brought to sum 1 (F-VLM,
+            release: task_heads.py).
 
     Raises:
         ValueError: An exponent lies outside 0 to 1.
     """
 
-    def __init__(self, base: float = 1 / 3, novel: float = 2 / 3):
+    def __init__(
+        self,
+        base: float = 1 / 3,
+        novel: float = 2 / 3,
+        normalize: bool = False,
+    ):
         super().__init__()
         if not (0 <= base <= 1 and 0 <= novel <= 1):
             raise ValueError(
@@ -84,6 +92,7 @@ class GeometricScoreFusion(nn.Module):
                 f'lie in 0 to 1, got {base} and {novel}'
             )
         self.base, self.novel = base, novel
+        self.normalize = normalize
 
     def forward(self, text: Tensor, other: Tensor, novel: Tensor) -> Tensor:
         """Return fused scores, float32 (R, K).
@@ -107,4 +116,9 @@ class GeometricScoreFusion(nn.Module):
         text, other = text.float().clamp(min=0), other.float().clamp(min=0)
         share = text.new_full(novel.shape, self.base)
         share = share.masked_fill(novel.to(text.device), self.novel)  # (K,)
-        return text ** (1 - share) * other**share
+        fused = text ** (1 - share) * other**share
+        if self.normalize:
+            background = (1 - text.sum(dim=1, keepdim=True)).clamp(min=0)
+            total = fused.sum(dim=1, keepdim=True) + background  # (R, 1)
+            fused = fused / total.clamp(min=1e-12)
+        return fused

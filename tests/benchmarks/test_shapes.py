@@ -29,7 +29,7 @@ def logged(folder, base=0.5, unseen=0.25, name='1/vis_data/scalars.json'):
     path.write_text('\n'.join(map(json.dumps, lines)) + '\n{"iter": 1')
 
 
-def a_run(out, method='vild', seed=0, iters=2, images=4):
+def a_run(out, method='vild-text', seed=0, iters=2, images=4):
     return shapes_runs.Run(method, seed, iters, images, out)
 
 
@@ -69,13 +69,14 @@ def test_seeds_of_one_method_alone_are_no_pairs():
 
 def test_the_page_has_both_tables_with_reversed_differences(tmp_path):
     found = {
-        'vild': [figures(0.8, 0.4), figures(0.9, 0.6)],
-        'vild-free': [figures(0.9, 0.2), figures(0.9, 0.4)],
+        'vild-text': [figures(0.8, 0.4), figures(0.9, 0.6)],
+        'supervised': [figures(0.9, 0.2), figures(0.9, 0.4)],
     }
     page = shapes_report.report(found, [a_run(tmp_path)], {'bars': 'bars.png'})
-    assert '`vild`: ViLD-text | 85.0 ± 7.1 | 50.0 ± 14.1 | 50.0 ± 0.0' in page
+    row = '`vild-text`: ViLD-text | 85.0 ± 7.1 | 50.0 ± 14.1 | 50.0 ± 0.0'
+    assert row in page
     assert (
-        '`vild-free` less `vild` | +5.0 ± 5.0 (+ 0) | -20.0 ± 0.0 (- -)'
+        '`supervised` less `vild-text` | +5.0 ± 5.0 (+ 0) | -20.0 ± 0.0 (- -)'
         in (page)
     )
     assert 'Seeds: 2; iterations: 2; test scenes: 4' in page
@@ -83,22 +84,25 @@ def test_the_page_has_both_tables_with_reversed_differences(tmp_path):
 
 
 def test_a_group_without_truth_is_a_dash():
-    found = dict(vild=[figures(0.8, 0.4, math.nan)] * 2)
+    found = {'vild': [figures(0.8, 0.4, math.nan)] * 2}
     assert '| – ± – |' in shapes_report.figures_table(found)
 
 
 def test_methods_of_a_seed_differ_in_their_own_options_alone(tmp_path):
-    vild, free, other = (
+    text, supervised, other = (
         set(a_run(tmp_path, *which).settings['options'])
-        for which in (('vild', 0), ('vild-free', 0), ('vild', 1))
+        for which in (('vild-text', 0), ('supervised', 0), ('vild-text', 1))
     )
-    assert free - vild == {'model.backbone.frozen_stages=1'}
-    assert vild < free
-    assert other - vild == {'randomness.seed=1'}
+    assert {option.split('=')[0] for option in supervised - text} == {
+        'train_dataloader.dataset.objects_of',
+        'train_dataloader.dataset.classes_of',
+    }
+    assert text < supervised
+    assert other - text == {'randomness.seed=1'}
 
 
 def test_the_length_is_the_configs_unless_it_is_given(tmp_path):
-    run = shapes_runs.Run('vild', 0, None, None, tmp_path)
+    run = shapes_runs.Run('vild-text', 0, None, None, tmp_path)
     assert run.settings['iters'] == 600
     assert run.settings['images'] == 200
     assert a_run(tmp_path).settings['iters'] == 2
@@ -119,8 +123,9 @@ def test_every_method_changes_what_its_config_has(tmp_path):
         boxed = splits if method == 'supervised' else {'base'}
         assert set(data.objects_of) == set(data.classes_of) == boxed
         assert set(cfg.val_dataloader.dataset.classes_of) == splits
-        stages = 1 if method == 'vild-free' else 4
-        assert cfg.model.backbone.frozen_stages == stages
+        head = cfg.model.roi_head.get('image_head')
+        distils = dict(vild='shared') | {'vild-ensemble': {}}
+        assert head == distils.get(method)
         assert cfg.train_cfg.max_iters == cfg.train_cfg.val_interval == 2
 
 
@@ -171,7 +176,7 @@ def test_other_settings_in_the_same_folder_are_refused(tmp_path):
 def test_another_config_is_refused_too(tmp_path, monkeypatch):
     logged(a_run(tmp_path).folder)
     shapes_runs.measure(a_run(tmp_path), print)
-    config = shapes_runs.read_config('vild_r18_fpn_shapes')
+    config = shapes_runs.read_config('vild-text_r18_fpn_shapes')
     changed = dict(config, optim_wrapper=None)
     monkeypatch.setattr(shapes_runs, 'read_config', lambda name: changed)
     with pytest.raises(ValueError, match='the config file'):

@@ -6,6 +6,7 @@ from torch import nn
 from mmclip.clip.image import CLIP_MEAN, CLIP_STD, CLIPImageEncoder
 from mmclip.clip.towers import outputs_of
 from mmclip.registry import MODELS
+from tests.clip.conftest import make_config
 
 KINDS = ['vit', 'resnet', 'timm_resnet', 'timm_convnext', 'timm_vit']
 AVERAGED = ['timm_resnet', 'timm_convnext', 'timm_vit']
@@ -265,6 +266,25 @@ def test_it_is_a_backbone_from_a_config(tiny_config):
     one = encoder.normalise(torch.ones(1, 3, 1, 1)).flatten()
     expected = [(1 - m) / s for m, s in zip(CLIP_MEAN, CLIP_STD)]
     torch.testing.assert_close(one, torch.tensor(expected))
+
+
+def test_a_training_reads_the_weights_that_init_cfg_names(tmp_path, tiny_clip):
+    from safetensors.torch import save_file
+
+    clip = tiny_clip('resnet')
+    path = tmp_path / 'clip.safetensors'
+    save_file({k: v.contiguous() for k, v in clip.state_dict().items()}, path)
+    init = dict(type='Pretrained', checkpoint=f'mmclip://RN50/{path}')
+    torch.manual_seed(5)
+    encoder = CLIPImageEncoder(make_config('resnet'), init_cfg=init)
+    x = images('resnet')
+    expected = clip.encode_image(x, normalize=True)
+    assert not torch.allclose(encoder.pooled(x), expected, atol=1e-3)
+    encoder.init_weights()
+    torch.testing.assert_close(encoder.pooled(x), expected, atol=1e-5, rtol=0)
+    other = CLIPImageEncoder(make_config('vit'), init_cfg=init)
+    with pytest.raises(ValueError, match='does not hold the image tower'):
+        other.init_weights()
 
 
 def test_a_half_precision_tower_keeps_its_dtype(tiny_clip):

@@ -12,7 +12,7 @@ def tiny_config(work_dir, max_iters: int = 6, **options) -> Config:
     """Return the shapes config with a narrow model and small images."""
     from tests.vild.tiny import tiny_vild
 
-    cfg = Config.fromfile(find_config('vild_r18_fpn_shapes'))
+    cfg = Config.fromfile(find_config('vild-text_r18_fpn_shapes'))
     model = tiny_vild()
     head = model.roi_head.bbox_head.cls_predictor_cfg
     cfg.model = model

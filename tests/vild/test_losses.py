@@ -190,3 +190,13 @@ def test_huber_is_averaged_over_what_counts():
         loss(pred, target, weight, avg_factor=77), expected
     )
     assert loss(pred, target, torch.zeros(4, 4)) == 0
+
+
+def test_the_background_may_weigh_less():
+    logits, labels = torch.randn(4, 3), torch.tensor([0, 2, 1, 2])
+    plain = OpenVocabCrossEntropyLoss(reduction='none')
+    loss = OpenVocabCrossEntropyLoss(background_weight=0.9, reduction='none')
+    factor = torch.tensor([1, 0.9, 1, 0.9])
+    torch.testing.assert_close(
+        loss(logits, labels), plain(logits, labels) * factor
+    )

@@ -70,3 +70,14 @@ def test_probabilities_of_names_sum_to_one_in_half_precision_too():
     assert scores.dtype == torch.float32
     torch.testing.assert_close(scores.sum(1), torch.ones(3))
     assert name_probabilities(torch.randn(0, 8), texts, 0.01).shape == (0, 7)
+
+
+def test_normalised_scores_and_the_background_sum_to_one():
+    text, other = probabilities()
+    plain = GeometricScoreFusion()(text, other, NOVEL)
+    fused = GeometricScoreFusion(normalize=True)(text, other, NOVEL)
+    total = plain.sum(1) + 1 - text.sum(1)
+    torch.testing.assert_close(fused, plain / total[:, None])
+    nothing = torch.zeros(1, 3)
+    fused = GeometricScoreFusion(normalize=True)(nothing, nothing, NOVEL)
+    assert (fused == 0).all()

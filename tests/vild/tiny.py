@@ -11,7 +11,7 @@ def tiny_vild() -> dict:
     """Return the model config: ResNet-18 of base width 8, FPN of 16."""
     from mmclip.jobs import find_config
 
-    model = Config.fromfile(find_config('vild_r18_fpn_shapes')).model
+    model = Config.fromfile(find_config('vild-text_r18_fpn_shapes')).model
     width = 16
     model.backbone.update(base_channels=8, init_cfg=None)
     model.neck.update(in_channels=[8, 16, 32, 64], out_channels=width)
