@@ -14,6 +14,7 @@ METHODS = {
     'mmclip.clip.timm_backbone': ('FrozenTimmBackbone',),
     'mmclip.clip.vocabulary': ('Vocabulary',),
     'mmclip.vild': (
+        'CropCLIPScores',
         'EmbeddingL1Loss',
         'EmbeddingPredictor',
         'FVLM',

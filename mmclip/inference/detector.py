@@ -92,9 +92,9 @@ class Detector:
         )
         self.pipeline = image_pipeline(cfg.test_dataloader.dataset)
 
-    def set_vocabulary(self, vocabulary, names=None) -> None:
+    def set_vocabulary(self, vocabulary, names=None, novel=None) -> None:
         """Answer in other names from now on; needs one of our models."""
-        self.model.set_vocabulary(vocabulary, names)
+        self.model.set_vocabulary(vocabulary, names, novel)
 
     @torch.no_grad()
     def __call__(

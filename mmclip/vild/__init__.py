@@ -20,6 +20,7 @@ from mmclip.vild.backbone import ViLDResNet
 from mmclip.vild.box_coder import ViLDBBoxCoder
 from mmclip.vild.box_head import ViLDConvFCBBoxHead
 from mmclip.vild.classifier import EmbeddingPredictor, TextEmbeddingClassifier
+from mmclip.vild.clip_on_crops import CropCLIPScores
 from mmclip.vild.detector import ViLD
 from mmclip.vild.fvlm import FVLM, FrozenCLIPScores
 from mmclip.vild.losses import (
@@ -37,6 +38,7 @@ from mmclip.vild.score_fusion import GeometricScoreFusion
 from mmclip.vild.top_first_nms import TopFirstNMS
 
 __all__ = [
+    'CropCLIPScores',
     'EmbeddingL1Loss',
     'EmbeddingPredictor',
     'FVLM',

@@ -6,6 +6,8 @@ from mmdet.models.detectors import MaskRCNN
 from torch import Tensor
 
 from mmclip.registry import MODELS
+from mmclip.vild.levels import Levels
+from mmclip.vild.online_teacher import denormalise
 
 
 @MODELS.register_module()
@@ -26,9 +28,18 @@ class ViLD(MaskRCNN):
         super().__init__(*args, **kwargs)
         self.teacher = MODELS.build(teacher) if teacher else None
 
-    def set_vocabulary(self, vocabulary, names=None) -> None:
+    def set_vocabulary(self, vocabulary, names=None, novel=None) -> None:
         """See :meth:`mmclip.vild.ViLDRoIHead.set_vocabulary`."""
-        self.roi_head.set_vocabulary(vocabulary, names)
+        self.roi_head.set_vocabulary(vocabulary, names, novel)
+
+    def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the neck's levels, with the images for who asks for them."""
+        levels = super().extract_feat(batch_inputs)
+        source = getattr(self.roi_head, 'score_source', None)
+        if not getattr(source, 'needs_images', False):
+            return levels
+        images = denormalise(batch_inputs, self.data_preprocessor)
+        return Levels(levels, images=images)
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict:
         """Compute the losses, once the teacher has been asked."""

@@ -84,7 +84,7 @@ class FrozenCLIPScores(nn.Module):
                 is another CLIP's.
         """
         levels = regions.features
-        if not isinstance(levels, Levels):
+        if getattr(levels, 'region_map', None) is None:
             raise ValueError(
                 'FrozenCLIPScores reads the map of a frozen CLIP, which only '
                 "type='mmclip.FVLM' hands on: use it as the detector"

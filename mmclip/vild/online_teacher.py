@@ -162,13 +162,18 @@ def restore(inputs: Tensor, samples: list, preprocessor) -> list[Tensor]:
     mmdet's loaders give BGR, which ``bgr_to_rgb`` turns; channels that were
     not turned are turned here.
     """
+    return [
+        image[:, : sample.img_shape[0], : sample.img_shape[1]]
+        for image, sample in zip(denormalise(inputs, preprocessor), samples)
+    ]
+
+
+def denormalise(inputs: Tensor, preprocessor) -> Tensor:
+    """Return RGB images in [0, 255] of a detector's input (B, 3, H, W)."""
     images = inputs.detach().float()
     if getattr(preprocessor, '_enable_normalize', False):
         mean, std = preprocessor.mean.float(), preprocessor.std.float()
         images = images * std.to(images) + mean.to(images)
     if not getattr(preprocessor, '_channel_conversion', False):
         images = images.flip(1)
-    return [
-        image[:, : sample.img_shape[0], : sample.img_shape[1]].clamp(0, 255)
-        for image, sample in zip(images, samples)
-    ]
+    return images.clamp(0, 255)
