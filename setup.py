@@ -35,7 +35,7 @@ EXTRAS = {
     'lvis': ['hotcoco>=1.3'],
     'demo': ['gradio>=4'],
     'docs': ['sphinx>=7', 'myst-parser', 'furo'],
-    'test': ['pytest>=7', 'ruff>=0.4', 'hotcoco>=1.3'],
+    'test': ['pytest>=7', 'ruff>=0.4', 'hotcoco>=1.3', 'hypothesis', 'lvis'],
 }
 EXTRAS['dev'] = EXTRAS['test'] + EXTRAS['docs']
 

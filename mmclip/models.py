@@ -13,6 +13,7 @@ METHODS = {
     'mmclip.clip.text': ('CLIPTextEncoder',),
     'mmclip.clip.timm_backbone': ('FrozenTimmBackbone',),
     'mmclip.clip.vocabulary': ('Vocabulary',),
+    'mmclip.vild.top_first_nms': ('TopFirstNMS',),
     'mmclip.vild': (
         'OnlineTeacher',
         'TextEmbeddingClassifier',

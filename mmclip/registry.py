@@ -100,7 +100,11 @@ def _child(parent: Registry, *locations: str) -> HelpfulRegistry:
 
 MODELS = _child(root.MODELS, 'mmclip.models')
 TASK_UTILS = _child(root.TASK_UTILS, 'mmclip.models')
-DATA = ('mmclip.data.ov_datasets', 'mmclip.data.shapes_dataset')
+DATA = (
+    'mmclip.data.ov_datasets',
+    'mmclip.data.shapes_dataset',
+    'mmclip.data.transfer_datasets',
+)
 DATASETS = _child(root.DATASETS, *DATA)
 TRANSFORMS = _child(root.TRANSFORMS, 'mmclip.vild.transforms')
 METRICS = _child(root.METRICS, 'mmclip.evaluation')

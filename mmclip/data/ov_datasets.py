@@ -1,7 +1,7 @@
 """COCO-format datasets that train on base classes and test on all.
 
-``metainfo`` tells which classes are base and which novel; metrics and the
-vocabulary hook read it there.
+``metainfo`` tells which classes are base and which novel, by name and by
+position in ``classes``; heads, metrics and the vocabulary hook read it there.
 """
 
 import os.path as osp
@@ -9,18 +9,22 @@ import os.path as osp
 from mmdet.datasets import CocoDataset
 from mmengine.fileio import get_local_path
 
+from mmclip.data.ov_classes import FREQUENCY, class_names
 from mmclip.registry import DATASETS
-
-FREQUENCY = {'f': 'base', 'c': 'base', 'r': 'novel'}
 
 
 @DATASETS.register_module()
 class OVCocoDataset(CocoDataset):
     """COCO annotations of any classes, split into base and novel ones.
 
+    A box of a class that is not read is as if it were not in the file: an
+    image with no other box has none, and ``filter_cfg.filter_empty_gt``
+    leaves it out. Crowds are read with ``ignore_flag`` 1.
+
     Args:
-        base_classes: Names with labels in training.
-        novel_classes: Names that only the test knows.
+        base_classes: Names with labels in training, or the name of a set
+            (``'coco-base-48'``; see :mod:`mmclip.data.ov_classes`).
+        novel_classes: Names that only the test knows; ``'coco-novel-17'``.
         classes_of: The groups whose annotations are read: ``('base', )``
             for training. Annotations of other classes are left out.
         **kwargs: As for mmdet's CocoDataset.
@@ -38,7 +42,9 @@ class OVCocoDataset(CocoDataset):
         classes_of=('base', 'novel'),
         **kwargs,
     ):
-        groups = dict(base=tuple(base_classes), novel=tuple(novel_classes))
+        groups = dict(
+            base=class_names(base_classes), novel=class_names(novel_classes)
+        )
         both = set(groups['base']) & set(groups['novel'])
         if both:
             raise ValueError(f'classes cannot be base and novel: {both}')
@@ -48,6 +54,7 @@ class OVCocoDataset(CocoDataset):
             classes=classes,
             base_classes=groups['base'],
             novel_classes=groups['novel'],
+            **positions(classes, groups),
         )
         super().__init__(*args, **kwargs)
 
@@ -72,6 +79,21 @@ class OVCocoDataset(CocoDataset):
         ]
         del self.coco
         return records
+
+    def filter_data(self) -> list[dict]:
+        """Leave out what ``filter_cfg`` says.
+
+        Raises:
+            ValueError: No image is left.
+        """
+        kept = super().filter_data()
+        if self.data_list and not kept:
+            raise ValueError(
+                f'filter_cfg leaves none of {len(self.data_list)} images of '
+                f'{self.ann_file}: none is large enough and has a box of the '
+                f'{len(self.cat_ids)} classes read; are all its boxes novel?'
+            )
+        return kept
 
     def read_record(self, img_id: int) -> dict:
         """Return one image's data info."""
@@ -141,13 +163,25 @@ def split_by_frequency(categories: list[dict], classes_of, source: str):
         )
     group = {c['id']: FREQUENCY[c['frequency']] for c in categories}
     kept = [c for c in categories if group[c['id']] in classes_of]
-    return dict(
+    info = dict(
         classes=tuple(c['name'] for c in kept),
         category_ids=tuple(c['id'] for c in kept),
-        **{
-            f'{name}_classes': tuple(
-                c['name'] for c in categories if group[c['id']] == name
-            )
-            for name in ('base', 'novel')
-        },
     )
+    for name in ('base', 'novel'):
+        info[f'{name}_classes'] = tuple(
+            c['name'] for c in categories if group[c['id']] == name
+        )
+        info[f'{name}_indices'] = tuple(
+            i for i, c in enumerate(kept) if group[c['id']] == name
+        )
+    return info
+
+
+def positions(classes: tuple, groups: dict) -> dict[str, tuple[int, ...]]:
+    """Return where the names of each group stand in ``classes``."""
+    return {
+        f'{group}_indices': tuple(
+            i for i, name in enumerate(classes) if name in set(names)
+        )
+        for group, names in groups.items()
+    }

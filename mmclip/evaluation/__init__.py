@@ -1,6 +1,15 @@
 """Metrics that tell base classes from novel ones."""
 
-from mmclip.evaluation.ov_coco import OVCocoMetric, average_precision
+from mmclip.evaluation.ov_coco import OVCocoMetric
 from mmclip.evaluation.ov_lvis import OVLVISMetric
+from mmclip.evaluation.proposal_recall import (
+    OVProposalRecall,
+    proposal_recall,
+)
 
-__all__ = ['OVCocoMetric', 'OVLVISMetric', 'average_precision']
+__all__ = [
+    'OVCocoMetric',
+    'OVLVISMetric',
+    'OVProposalRecall',
+    'proposal_recall',
+]

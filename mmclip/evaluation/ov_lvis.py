@@ -2,103 +2,143 @@
 
 LVIS is federated: an image says which classes were looked for, and the
 frequency letter of a class stands in the annotation file. Rare classes are
-ViLD's novel ones.
+ViLD's novel ones. C categories in the order of their ids.
 """
 
-import contextlib
-import io
-from collections import OrderedDict
-from tempfile import TemporaryDirectory
+from collections.abc import Sequence
 
-from mmdet.evaluation.metrics import CocoMetric
-from mmengine.fileio import load
 from mmengine.logging import MMLogger
+from terminaltables import AsciiTable
 
+from mmclip.evaluation.curves import Curves, percent, summary
+from mmclip.evaluation.detections import Detections
+from mmclip.evaluation.ov_metric import OVMetric
 from mmclip.registry import METRICS
+
+FREQUENCIES = ('r', 'c', 'f')
 
 
 @METRICS.register_module()
-class OVLVISMetric(CocoMetric):
-    """LVIS's own measure, computed by hotcoco in seconds.
+class OVLVISMetric(OVMetric):
+    """LVIS's own measure, in seconds.
 
-    mmdet's LVISMetric needs a ``lvis`` package that no longer runs on
-    today's numpy, and takes minutes. Labels are matched to categories by the
-    position in the dataset's ``category_ids``, never by name, since one name
-    is spelled differently in LVIS's files and in mmdet.
+    Figures are fractions: ``lvis/bbox_AP``, AP50, AP75, APs, APm, APl, APr,
+    APc, APf, ``AR@300`` and ``ARs@300`` (m, l) as lvis-api names them; with
+    ``classwise`` also ``lvis/bbox_AP/<name>``. mmdet's LVISMetric needs a
+    ``lvis`` package that no longer runs on today's numpy, and takes minutes
+    and tens of gigabytes. Labels are matched to categories by the dataset's
+    ``category_ids``, never by name, since one name is spelled differently in
+    LVIS's files and in mmdet.
 
     Args:
         ann_file: LVIS annotation file with ``frequency`` letters.
         metric: 'bbox', 'segm' or both.
         max_dets: Detections counted in an image, over all classes.
-        **kwargs: As for mmdet's CocoMetric.
+        fixed_ap: Whether to report fixed AP, too (``lvis/bbox_fixed_AP`` and
+            so on): no limit for an image, but one for a class over all
+            images (Dave et al., 2021, section 4). The detector should then
+            give more than ``max_dets`` an image.
+        max_dets_per_class: That limit.
+        **kwargs: As for :class:`mmclip.evaluation.ov_metric.OVMetric`.
     """
 
     default_prefix = 'lvis'
+    reference = 'lvis'
 
     def __init__(
-        self, ann_file: str, metric='segm', max_dets: int = 300, **kwargs
+        self,
+        ann_file: str,
+        metric: str | Sequence[str] = 'segm',
+        max_dets: int = 300,
+        fixed_ap: bool = False,
+        max_dets_per_class: int = 10000,
+        **kwargs,
     ):
-        super().__init__(metric=metric, **kwargs)
-        wrong = set(self.metrics) - {'bbox', 'segm'}
-        if wrong:
+        super().__init__(ann_file, metric, **kwargs)
+        self.max_dets, self.fixed_ap = max_dets, fixed_ap
+        self.max_dets_per_class = max_dets_per_class
+
+    def category_ids(self) -> list[int]:
+        """Return the id of each label.
+
+        Raises:
+            ValueError: The dataset has neither ``category_ids`` nor all
+                classes of the file.
+        """
+        ids = self.dataset_meta.get('category_ids')
+        if ids is not None:
+            return list(ids)
+        names = self.dataset_meta['classes']
+        if len(names) != len(self.truth.cats):
             raise ValueError(
-                f"OVLVISMetric measures 'bbox' and 'segm', got {wrong}"
+                f'the dataset has {len(names)} classes without category_ids, '
+                f'{self.ann_file} has {len(self.truth.cats)}: take '
+                'mmclip.OVLVISV1Dataset, which knows the ids'
             )
-        self.ann_file, self.max_dets = ann_file, max_dets
+        return sorted(self.truth.cats)
 
-    def process(self, data_batch: dict, data_samples) -> None:
-        """Keep the detections; the truth is read from ``ann_file``."""
-        for sample in data_samples:
-            sample.setdefault('instances', [])
-        super().process(data_batch, data_samples)
+    def columns(self) -> dict[str, list[int]]:
+        """Return the positions of rare, common and frequent categories.
 
-    def compute_metrics(self, results: list) -> dict[str, float]:
-        """Return AP, AP50, AP75, APs/m/l, APr, APc, APf and AR."""
-        hotcoco = import_hotcoco()
-        self.cat_ids = self.dataset_meta['category_ids']
-        _, found = zip(*results)
-        figures = OrderedDict()
-        with TemporaryDirectory() as folder:
-            files = self.results2json(
-                found, self.outfile_prefix or f'{folder}/results'
+        Raises:
+            ValueError: A category has no frequency letter.
+        """
+        cats = self.truth.cats
+        letters = [cats[i].get('frequency') for i in sorted(cats)]
+        if set(letters) - set(FREQUENCIES):
+            raise ValueError(
+                f'{self.ann_file} has categories without a frequency letter '
+                "(r, c or f): take LVIS v1's own annotation file"
             )
-            if self.format_only:
-                return figures
-            truth = hotcoco.COCO(self.ann_file)
-            for metric in self.metrics:
-                figures.update(
-                    self._measure(hotcoco, truth, load(files[metric]), metric)
-                )
-        MMLogger.get_current_instance().info(
-            ', '.join(f'{k} {100 * v:.1f}' for k, v in figures.items())
-        )
-        return figures
-
-    def _measure(self, hotcoco, truth, detections, metric: str) -> dict:
-        if not detections:
-            return {f'{metric}_AP': 0.0}
-        if metric == 'segm':  # else areas would be those of the boxes
-            for record in detections:
-                record.pop('bbox', None)
-        with contextlib.redirect_stdout(io.StringIO()):
-            evaluator = hotcoco.COCOeval(
-                truth, truth.load_res(detections), metric, lvis_style=True
-            )
-            evaluator.params.max_dets = [self.max_dets]
-            evaluator.run()
         return {
-            f'{metric}_{key}': float(value)
-            for key, value in evaluator.get_results().items()
+            letter: [i for i, has in enumerate(letters) if has == letter]
+            for letter in FREQUENCIES
         }
 
+    def curves(
+        self, found: Detections, metric: str, fixed: bool = False
+    ) -> Curves:
+        """Return precision and recall of all categories of the file."""
+        if fixed:
+            found = found.best_of_categories(self.max_dets_per_class)
+        limit = None if fixed else self.max_dets
+        return self.backend.lvis(self.truth, found, metric, limit)
 
-def import_hotcoco():
-    """Return the package hotcoco, or say how to get it."""
-    try:
-        import hotcoco
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            'LVIS evaluation needs hotcoco: pip install "mmclip[lvis]"',
-            name='hotcoco',
-        ) from error
-    return hotcoco
+    def measure(self, found: Detections, metric: str) -> dict[str, float]:
+        """Return the figures of 'bbox' or 'segm', fractions."""
+        figures = self._figures(found, metric, fixed=False)
+        if self.fixed_ap:
+            figures |= self._figures(found, metric, fixed=True)
+        return figures
+
+    def _figures(self, found: Detections, metric: str, fixed: bool) -> dict:
+        columns = self.columns()
+        curves = self.curves(found, metric, fixed)
+        figures = summary(curves, [self.max_dets])
+        for letter, those in columns.items():
+            figures[f'AP{letter}'] = curves.average_precision(those)
+        if self.classwise:
+            cats = self.truth.cats
+            values = curves.precision_of_categories()
+            figures |= {
+                f'AP/{cats[cat]["name"]}': float(values[i])
+                for i, cat in enumerate(sorted(cats))
+            }
+        if not fixed:
+            return {f'{metric}_{key}': v for key, v in figures.items()}
+        return {
+            f'{metric}_fixed_{key.split("@")[0]}': v
+            for key, v in figures.items()
+        }
+
+    def log_table(self, figures: dict[str, float]) -> None:
+        """Log AP and that of each frequency in percent."""
+        ends = ('', '50', '75', 's', 'm', 'l', *FREQUENCIES)
+        rows = [['', *(f'AP{end}' for end in ends)]]
+        for key in figures:
+            if key.endswith('_AP'):
+                rows.append(
+                    [key.removesuffix('_AP')]
+                    + [percent(figures[key + end]) for end in ends]
+                )
+        MMLogger.get_current_instance().info('\n' + AsciiTable(rows).table)

@@ -15,5 +15,12 @@ from mmclip.vild.classifier import TextEmbeddingClassifier
 from mmclip.vild.detector import ViLD
 from mmclip.vild.online_teacher import OnlineTeacher
 from mmclip.vild.roi_head import ViLDRoIHead
+from mmclip.vild.top_first_nms import TopFirstNMS
 
-__all__ = ['OnlineTeacher', 'TextEmbeddingClassifier', 'ViLD', 'ViLDRoIHead']
+__all__ = [
+    'OnlineTeacher',
+    'TextEmbeddingClassifier',
+    'TopFirstNMS',
+    'ViLD',
+    'ViLDRoIHead',
+]

@@ -83,7 +83,11 @@ def build_all(cfg):
     model = registry.MODELS.build(copy.deepcopy(cfg.model))
     assert sum(p.numel() for p in model.parameters()) > 0
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
-        dataset = dict(copy.deepcopy(loader.dataset), lazy_init=True)
+        dataset = copy.deepcopy(loader.dataset)
+        while 'dataset' in dataset:  # within what repeats or balances it
+            assert registry.DATASETS.get(dataset.type)
+            dataset = dataset.dataset
+        dataset = dict(dataset, lazy_init=True)
         for step in dataset.pop('pipeline'):
             registry.TRANSFORMS.build(step)
         built = registry.DATASETS.build(dict(dataset, pipeline=[]))

@@ -134,3 +134,93 @@ def test_lvis_without_frequencies_is_an_error(annotations):
 def test_boxes_keep_their_pixels(annotations):
     box = coco(annotations()).get_data_info(0)['instances'][1]['bbox']
     assert np.allclose(box, [10, 0, 19, 9])
+
+
+def test_metainfo_tells_where_base_and_novel_classes_stand(annotations):
+    every = coco(annotations())
+    assert every.metainfo['base_indices'] == (0, 1)
+    assert every.metainfo['novel_indices'] == (2,)
+    training = coco(annotations(), classes_of=('base',))
+    assert training.metainfo['base_indices'] == (0, 1)
+    assert training.metainfo['novel_indices'] == ()
+    letters = lvis(annotations())
+    assert letters.metainfo['base_indices'] == (0, 1)
+    assert letters.metainfo['novel_indices'] == (2,)
+
+
+def test_classes_may_be_a_set_by_its_name():
+    dataset = OVCocoDataset(
+        ann_file='',
+        lazy_init=True,
+        base_classes='coco-base-48',
+        novel_classes='coco-novel-17',
+    )
+    classes = dataset.metainfo['classes']
+    assert len(classes) == 65
+    assert dataset.metainfo['novel_indices'] == tuple(range(48, 65))
+    assert classes[48] == 'airplane'
+
+
+def image_of(category, image=1, **fields):
+    """A file of one image with a box of a category."""
+    box = dict(
+        id=1, image_id=image, category_id=category, bbox=[0, 0, 9, 9], area=81
+    )
+    return dict(annotations=[{**box, **fields}])
+
+
+def test_an_image_of_novel_objects_has_no_box_in_training(annotations):
+    path = annotations(**image_of(7))  # a dog
+    dataset = coco(path, classes_of=('base',))
+    assert len(dataset) == 1
+    assert dataset.get_data_info(0)['instances'] == []
+
+
+def test_an_image_of_novel_objects_is_left_out_where_empty_ones_are(
+    annotations,
+):
+    two = [
+        dict(id=i, image_id=i, category_id=c, bbox=[0, 0, 9, 9], area=81)
+        for i, c in ((1, 7), (2, 2))
+    ]
+    images = [
+        dict(id=i, width=64, height=64, file_name=f'{i}.jpg') for i in (1, 2)
+    ]
+    path = annotations(annotations=two, images=images)
+    keep = dict(filter_empty_gt=True, min_size=32)
+    for kind in (coco, lvis):
+        training = kind(path, classes_of=('base',), filter_cfg=keep)
+        assert [training.get_data_info(0)['img_id']] == [2]
+        assert len(training) == 1
+        assert len(kind(path, filter_cfg=keep)) == 2
+
+
+def test_a_training_set_of_novel_objects_alone_is_an_error(annotations):
+    keep = dict(filter_empty_gt=True)
+    path = annotations(**image_of(7))
+    for kind in (coco, lvis):
+        with pytest.raises(ValueError, match='are all its boxes novel'):
+            kind(path, classes_of=('base',), filter_cfg=keep)
+
+
+def test_an_image_without_annotations_is_empty(annotations):
+    path = annotations(annotations=[])
+    assert coco(path).get_data_info(0)['instances'] == []
+
+
+def test_a_crowd_is_read_and_ignored(annotations):
+    dataset = coco(annotations(**image_of(2, iscrowd=1)))
+    crowd = dataset.get_data_info(0)['instances'][0]
+    assert crowd['ignore_flag'] == 1
+    assert dataset.metainfo['classes'][crowd['bbox_label']] == 'cat'
+
+
+def test_the_balancing_wrapper_knows_the_split(annotations):
+    from mmengine.dataset import ClassBalancedDataset
+
+    dataset = ClassBalancedDataset(
+        lvis(annotations(), classes_of=('base',)), oversample_thr=1e-3
+    )
+    assert dataset.metainfo['classes'] == ('cat', 'cow')
+    assert dataset.metainfo['novel_classes'] == ('dog',)
+    assert len(dataset) == 1

@@ -1,11 +1,11 @@
-import numpy as np
+import json
+
 import pytest
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
 from mmclip.evaluation import OVCocoMetric
-from mmclip.evaluation.ov_coco import mean_valid
 
 META = dict(
     classes=('cat', 'dog', 'cow', 'emu'),
@@ -36,8 +36,8 @@ def sample(truth, found, scores=None):
     return made.to_dict()
 
 
-def evaluate(*samples):
-    metric = OVCocoMetric()
+def evaluate(*samples, **options):
+    metric = OVCocoMetric(**options)
     metric.dataset_meta = META
     for i, one in enumerate(samples):
         one['img_id'] = i
@@ -69,6 +69,59 @@ def test_an_unknown_measure_is_refused():
         OVCocoMetric(metric=['bbox', 'proposal'])
 
 
-def test_the_mean_leaves_out_what_is_not_there():
-    assert mean_valid(np.array([0.25, np.nan, 0.75])) == 0.5
-    assert mean_valid(np.array([np.nan])) == -1
+def test_other_arguments_without_effect_are_refused():
+    with pytest.raises(ValueError, match='takes no iou_thrs'):
+        OVCocoMetric(iou_thrs=[0.5])
+
+
+def test_classwise_reports_every_class_under_its_name():
+    one = sample([(0, 0), (1, 2)], [(0, 0), (1, 0)])
+    found = evaluate(one, classwise=True)
+    assert found['coco/bbox_mAP_50/cat'] == pytest.approx(1)
+    assert found['coco/bbox_mAP/cow'] == 0
+    assert found['coco/bbox_mAP/emu'] == -1
+
+
+def test_the_last_limit_is_that_of_precision():
+    """Two cats, one of them found after two misses."""
+    boxes = [(1, 0), (1, 0), (0, 0)]
+    one = sample([(0, 0)], boxes, [0.9, 0.8, 0.7])
+    assert evaluate(one, proposal_nums=(1, 2))['coco/bbox_mAP'] == 0
+    assert evaluate(one, proposal_nums=(3, 1))['coco/bbox_AR@3'] == 1
+
+
+def test_both_backends_say_the_same():
+    one = sample([(0, 0), (1, 2)], [(0, 0), (1, 0), (1, 2)], [0.9, 0.8, 0.7])
+    ours = evaluate(one, sample([(1, 1)], []), classwise=True)
+    two = sample([(0, 0), (1, 2)], [(0, 0), (1, 0), (1, 2)], [0.9, 0.8, 0.7])
+    theirs = evaluate(
+        two, sample([(1, 1)], []), classwise=True, backend='pycocotools'
+    )
+    assert ours == theirs
+    assert len(ours) == 12 + 3 * 3 + 2 * 4
+
+
+@pytest.mark.parametrize('backend', ['hotcoco', 'pycocotools'])
+def test_a_set_without_any_object_is_minus_one(backend):
+    found = evaluate(sample([], [(0, 0)]), backend=backend)
+    assert found['coco/bbox_mAP'] == found['coco/bbox_base_mAP'] == -1
+
+
+@pytest.mark.parametrize('backend', ['hotcoco', 'pycocotools'])
+def test_a_crowd_is_no_miss_and_its_finder_no_error(backend):
+    one = sample([(0, 0), (1, 0)], [(1, 0), (0, 0)], [0.9, 0.8])
+    one['instances'][1]['ignore_flag'] = 1
+    found = evaluate(one, backend=backend)
+    assert found['coco/bbox_mAP'] == pytest.approx(1)
+
+
+def test_a_class_that_the_file_lacks_is_named(tmp_path):
+    path = tmp_path / 'truth.json'
+    content = dict(
+        images=[dict(id=0, height=9, width=9)],
+        annotations=[],
+        categories=[dict(id=1, name='cat')],
+    )
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"3 classes .*'dog'"):
+        evaluate(sample([], []), ann_file=str(path))

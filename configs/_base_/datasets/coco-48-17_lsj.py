@@ -1,18 +1,8 @@
 # COCO, 48 base and 17 novel classes (Bansal et al., 2018), with large-scale
 # jittering: training reads the boxes of base classes alone.
 data_root = 'data/coco/'
-base_classes = (
-    'person', 'bicycle', 'car', 'motorcycle', 'train', 'truck', 'boat',
-    'bench', 'bird', 'horse', 'sheep', 'bear', 'zebra', 'giraffe', 'backpack',
-    'handbag', 'suitcase', 'frisbee', 'skis', 'kite', 'surfboard', 'bottle',
-    'fork', 'spoon', 'bowl', 'banana', 'apple', 'sandwich', 'orange',
-    'broccoli', 'carrot', 'pizza', 'donut', 'chair', 'bed', 'toilet', 'tv',
-    'laptop', 'mouse', 'remote', 'microwave', 'oven', 'toaster',
-    'refrigerator', 'book', 'clock', 'vase', 'toothbrush')
-novel_classes = (
-    'airplane', 'bus', 'cat', 'dog', 'cow', 'elephant', 'umbrella', 'tie',
-    'snowboard', 'skateboard', 'cup', 'knife', 'cake', 'couch', 'keyboard',
-    'sink', 'scissors')
+base_classes = 'coco-base-48'  # or your own names (mmclip/data/ov_classes.py)
+novel_classes = 'coco-novel-17'
 size = (1024, 1024)
 
 train_pipeline = [
