@@ -85,6 +85,25 @@ def test_two_ranks_write_what_one_writes(cache, proposals, encoder, tmp_path):
     assert bytes_of(tmp_path) == bytes_of(cache.folder)
 
 
+def test_more_cores_write_the_same_bytes(
+    proposals, encoder, tmp_path, monkeypatch
+):
+    kept, embed, seen = torch.get_num_threads(), encoder.embed, set()
+
+    def watch(crops):
+        seen.add(torch.get_num_threads())
+        return embed(crops)
+
+    monkeypatch.setattr(encoder, 'embed', watch)
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        extract(proposals, encoder, tmp_path / str(threads))
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(kept)
+    assert seen == {1}
+    assert bytes_of(tmp_path / '1') == bytes_of(tmp_path / '2')
+
+
 def test_a_cut_shard_is_found_and_redone(cache, proposals, encoder, tmp_path):
     extract(proposals, encoder, tmp_path)
     path = shard_path(tmp_path, 1, 'emb')
