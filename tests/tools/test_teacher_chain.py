@@ -49,7 +49,7 @@ def dump(checkpoint, out, *options):
 def extract(proposals, out, *options):
     return tool('extract_embeddings')(
         [CONFIG, str(proposals), str(out), '--split', 'val']
-        + ['--workers', '0', *options, *FEW]
+        + ['--clip', 'shapes-clip', '--workers', '0', *options, *FEW]
     )
 
 

@@ -160,7 +160,8 @@ def test_rows_that_are_not_finite_are_refused_when_read(
 
 def start(proposals, out, rank):
     """Start one of two processes of the tool, as torchrun would."""
-    options = ['--shard-size', '2', '--batch-size', '6', '--workers', '0']
+    options = ['--clip', 'shapes-clip', '--workers', '0']
+    options += ['--shard-size', '2', '--batch-size', '6']
     return subprocess.Popen(
         [sys.executable, TOOL, 'rpn_r18_fpn_shapes', proposals, out]
         + options
