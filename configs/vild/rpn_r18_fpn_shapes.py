@@ -23,7 +23,6 @@ model = dict(
         in_channels=channels, feat_channels=channels,
         anchor_generator=dict(scales=[4])))
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-val_evaluator = dict(
-    _delete_=True, type='mmdet.CocoMetric', metric='proposal')
+val_evaluator = dict(_delete_=True, type='mmclip.OVProposalRecall')
 test_evaluator = val_evaluator
 custom_hooks = [dict(type='mmclip.RNGStateHook')]

@@ -12,3 +12,7 @@ model = dict(
     test_cfg=dict(rpn=dict(nms_pre=2000, max_per_img=1000)))
 train_dataloader = dict(batch_size=2, sampler=dict(
     _delete_=True, type='mmengine.DefaultSampler', shuffle=True))
+val_evaluator = dict(
+    _delete_=True, type='mmclip.OVProposalRecall',
+    ann_file={{_base_.val_evaluator.ann_file}})
+test_evaluator = val_evaluator

@@ -39,7 +39,7 @@ class OnlineTeacher(nn.Module):
 
     def __init__(
         self,
-        model: str | dict = 'shapes-clip',
+        model: str | dict,
         pretrained: str | None = None,
         *,
         num: int = 64,

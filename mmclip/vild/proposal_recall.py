@@ -15,8 +15,7 @@ def measure_recall(
     Args:
         proposals: Of ``dataset``'s images.
         dataset: With annotations of all classes that are asked about.
-        metric: Class-agnostic, such as ``mmclip.OVProposalRecall`` or
-            mmdet's CocoMetric with ``metric='proposal'``.
+        metric: A class-agnostic one, such as ``mmclip.OVProposalRecall``.
 
     Returns:
         What the metric returns.

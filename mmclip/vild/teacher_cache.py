@@ -4,6 +4,7 @@ N boxes of an image, D embedding width.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -106,9 +107,12 @@ def extract_embeddings(
 ) -> TeacherCache:
     """Embed the proposals of a dataset; resumable, and striped over ranks.
 
-    Crops are batched across the images of a shard and never beyond it, so a
-    shard's bytes do not depend on how many ranks there are or where a run was
-    interrupted (on one machine with one ``encoder.batch_size``).
+    Crops are batched across the images of a shard and never beyond it, and on
+    the CPU a process encodes with one thread, since sums split among threads
+    round otherwise. So a shard's bytes do not depend on how many ranks there
+    are, how many cores each has or where a run was interrupted (on one kind
+    of machine, with one ``encoder.batch_size``). Start several ranks to use
+    several cores.
 
     Args:
         dataset: Any of mmdet's, see
@@ -141,7 +145,8 @@ def extract_embeddings(
         known = [proposals.of(image_id, max_num) for image_id in ids]
         boxes = [torch.from_numpy(box) for box, _ in known]
         pixels = progress.over(images.load(part, workers))
-        embeddings = encoder(pixels, boxes)
+        with one_thread():
+            embeddings = encoder(pixels, boxes)
         write_shard(
             folder,
             number,
@@ -153,6 +158,17 @@ def extract_embeddings(
             ),
         )
     return TeacherCache(folder)
+
+
+@contextmanager
+def one_thread():
+    """Compute on one CPU thread within the block."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def half_rows(

@@ -72,7 +72,7 @@ def proposals(count=2):
 
 @pytest.mark.parametrize('source', ['rpn', 'random'])
 def test_each_sample_is_told_what_a_clip_says_of_its_boxes(pictures, source):
-    teacher = OnlineTeacher(num=12, boxes_from=source)
+    teacher = OnlineTeacher('shapes-clip', num=12, boxes_from=source)
     inputs, samples, process = batch_of(pictures, bgr_to_rgb=True)
     teacher(inputs, samples, process, proposals())
     for sample, picture in zip(samples, pictures):
@@ -87,7 +87,7 @@ def test_each_sample_is_told_what_a_clip_says_of_its_boxes(pictures, source):
 
 
 def test_proposals_are_clipped_and_the_small_ones_left_out(pictures):
-    teacher = OnlineTeacher(num=9, add_gt=False)
+    teacher = OnlineTeacher('shapes-clip', num=9, add_gt=False)
     inputs, samples, process = batch_of(pictures)
     teacher(inputs, samples, process, proposals())
     found = {tuple(b) for b in samples[0].distill_instances.bboxes.tolist()}
@@ -96,7 +96,7 @@ def test_proposals_are_clipped_and_the_small_ones_left_out(pictures):
 
 @pytest.mark.parametrize('source', ['rpn', 'random'])
 def test_images_without_objects_are_asked_about_too(pictures, source):
-    teacher = OnlineTeacher(num=5, boxes_from=source)
+    teacher = OnlineTeacher('shapes-clip', num=5, boxes_from=source)
     inputs, samples, process = batch_of(pictures, truth=TRUTH[:0])
     nothing = [InstanceData(bboxes=TRUTH[:0]) for _ in pictures]
     teacher(inputs, samples, process, nothing)
@@ -121,7 +121,9 @@ def test_random_boxes_follow_the_seed_and_stay_near_the_objects():
 
 def test_the_clip_is_in_no_checkpoint_no_optimizer_and_no_copy():
     config = tiny_vild()
-    config['teacher'] = dict(type='mmclip.OnlineTeacher', num=4)
+    config['teacher'] = dict(
+        type='mmclip.OnlineTeacher', model='shapes-clip', num=4
+    )
     model, plain = MODELS.build(config), MODELS.build(tiny_vild())
     assert set(model.state_dict()) == set(plain.state_dict())
     assert len(list(model.parameters())) == len(list(plain.parameters()))
@@ -137,7 +139,10 @@ def test_a_detector_asks_before_its_roi_head_learns(pictures, source):
     config['roi_head'].pop('mask_head')
     config['roi_head'].pop('mask_roi_extractor')
     config['teacher'] = dict(
-        type='mmclip.OnlineTeacher', num=6, boxes_from=source
+        type='mmclip.OnlineTeacher',
+        model='shapes-clip',
+        num=6,
+        boxes_from=source,
     )
     config['data_preprocessor'].pop('pad_mask')
     model = MODELS.build(config).train()
@@ -171,4 +176,4 @@ def test_without_a_teacher_nothing_is_asked(pictures):
 @pytest.mark.parametrize('wrong', [dict(num=0), dict(boxes_from='gt')])
 def test_settings_that_ask_for_nothing_are_refused(wrong):
     with pytest.raises(ValueError, match='at least one box an image'):
-        OnlineTeacher(**wrong)
+        OnlineTeacher('shapes-clip', **wrong)

@@ -110,13 +110,11 @@ def test_the_objects_themselves_are_recalled(tmp_path):
     def recall(boxes):
         scores = [np.ones(len(b), np.float32) for b in boxes]
         write_shard(tmp_path, 0, list(range(4)), dict(box=boxes, score=scores))
-        metric = METRICS.build(
-            dict(type='mmdet.CocoMetric', metric='proposal')
-        )
+        metric = METRICS.build(dict(type='mmclip.OVProposalRecall'))
         return measure_recall(Proposals(tmp_path), scenes, metric)
 
-    assert recall(truth)['coco/AR@100'] == 1
-    half = recall([truth[0], truth[1], empty, empty])['coco/AR@100']
+    assert recall(truth)['proposal/AR@100'] == 1
+    half = recall([truth[0], truth[1], empty, empty])['proposal/AR@100']
     share = (len(truth[0]) + len(truth[1])) / sum(map(len, truth))
     assert half == pytest.approx(share, abs=1e-3)
     assert stored.manifest['num_images'] == 4

@@ -85,6 +85,25 @@ def test_two_ranks_write_what_one_writes(cache, proposals, encoder, tmp_path):
     assert bytes_of(tmp_path) == bytes_of(cache.folder)
 
 
+def test_more_cores_write_the_same_bytes(
+    proposals, encoder, tmp_path, monkeypatch
+):
+    kept, embed, seen = torch.get_num_threads(), encoder.embed, set()
+
+    def watch(crops):
+        seen.add(torch.get_num_threads())
+        return embed(crops)
+
+    monkeypatch.setattr(encoder, 'embed', watch)
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        extract(proposals, encoder, tmp_path / str(threads))
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(kept)
+    assert seen == {1}
+    assert bytes_of(tmp_path / '1') == bytes_of(tmp_path / '2')
+
+
 def test_a_cut_shard_is_found_and_redone(cache, proposals, encoder, tmp_path):
     extract(proposals, encoder, tmp_path)
     path = shard_path(tmp_path, 1, 'emb')
@@ -141,7 +160,8 @@ def test_rows_that_are_not_finite_are_refused_when_read(
 
 def start(proposals, out, rank):
     """Start one of two processes of the tool, as torchrun would."""
-    options = ['--shard-size', '2', '--batch-size', '6', '--workers', '0']
+    options = ['--clip', 'shapes-clip', '--workers', '0']
+    options += ['--shard-size', '2', '--batch-size', '6']
     return subprocess.Popen(
         [sys.executable, TOOL, 'rpn_r18_fpn_shapes', proposals, out]
         + options

@@ -6,9 +6,9 @@ does its own shards.
 """
 
 import argparse
+import json
 import sys
 
-import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
@@ -39,8 +39,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         nargs='+',
         action=DictAction,
         default=dict(type='mmclip.OVProposalRecall'),
-        help='metric for the recall, such as type=mmdet.CocoMetric '
-        'metric=proposal; type=none leaves it out',
+        help='metric for the recall; type=none leaves it out',
     )
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     return parser.parse_args(argv)
@@ -93,8 +92,8 @@ def main(argv: list[str] | None = None) -> int:
         proposals = dump(args, cfg, rank)
         if metric is None or rank.world > 1:
             return 0  # run once more without torchrun for the recall
-        with torch.no_grad():
-            measure_recall(proposals, build_split(cfg, args.split), metric)
+        dataset = build_split(cfg, args.split)
+        print(json.dumps(measure_recall(proposals, dataset, metric)))
     except KeyboardInterrupt:
         print('interrupted: the same command goes on', file=sys.stderr)
         return 130

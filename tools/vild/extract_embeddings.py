@@ -28,7 +28,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('proposals', help='folder of dump_proposals.py')
     parser.add_argument('out', help='folder for the cache')
     parser.add_argument('--split', default='train', help='train, val or test')
-    parser.add_argument('--clip', default='shapes-clip', help='as ViT-B-32')
+    parser.add_argument(
+        '--clip', required=True, help='such as ViT-B-32, or shapes-clip'
+    )
     parser.add_argument('--pretrained', help='a tag, as openai, or a file')
     parser.add_argument(
         '--random-weights',
