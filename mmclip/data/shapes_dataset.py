@@ -82,6 +82,7 @@ class ShapesDataset(BaseDataset):
         self.labelled = concepts(*objects_of, vocabulary=vocabulary)
         drawn = dict.fromkeys((*objects_of, *unlabelled_of))
         self.among = concepts(*drawn, vocabulary=vocabulary)
+        self.drawn = '-'.join([*drawn, vocabulary])
         metainfo = describe_classes(classes_of, vocabulary)
         self.label = {n: k for k, n in enumerate(metainfo['classes'])}
         steps = [step for step in pipeline if not is_loader(step)]
@@ -107,9 +108,14 @@ class ShapesDataset(BaseDataset):
         )
 
     def load_data_list(self) -> list[dict]:
-        """List the scenes; nothing is drawn yet."""
+        """List the scenes; nothing is drawn yet.
+
+        ``img_path`` is no file but says all that the pixels follow from.
+        """
+        few, many = self.objects
+        folder = f'shapes/{self.drawn}_{few}-{many}_{self.size}/{self.seed}'
         return [
-            dict(img_id=i, img_path=f'shapes/{self.seed}/{i}.png')
+            dict(img_id=i, img_path=f'{folder}/{i}.png')
             for i in range(self.num_images)
         ]
 

@@ -70,6 +70,8 @@ def test_another_image_set_has_another_identity(tmp_path):
     assert len(same) == 1
     assert DatasetImages(shapes(4)).identity not in same
     assert DatasetImages(shapes(3, seed=1)).identity not in same
+    other = shapes(3, classes_of=('base',), unlabelled_of=('novel',))
+    assert DatasetImages(other).identity not in same
     first, moved = tmp_path / 'first', tmp_path / 'moved'
     first.mkdir()
     moved.mkdir()

@@ -180,7 +180,7 @@ MANY = 120
 @pytest.mark.dist
 @pytest.mark.slow
 def test_killed_ranks_go_on_and_end_with_the_bytes_of_one(encoder, tmp_path):
-    scenes = shapes(MANY, classes_of=('base',))
+    scenes = shapes(MANY, classes_of=('base',), unlabelled_of=('novel',))
     stored = write_proposals(scenes, tmp_path / 'proposals', most=9)
     hit = tmp_path / 'hit'
     first = [start(stored.folder, hit, rank) for rank in (0, 1)]
