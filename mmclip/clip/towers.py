@@ -295,8 +295,12 @@ class ResNetTower(nn.Module):
 
     def embed_regions(self, maps: Tensor) -> Tensor:
         """Pool maps of layer4 (R, C, s, s) by attention into (R, D)."""
-        swapped = {'positional_embedding': self.positions(maps.shape[2:])}
-        return functional_call(self.visual.attnpool, swapped, (maps,))
+        pool = self.visual.attnpool
+        positions = self.positions(maps.shape[2:])
+        if positions is pool.positional_embedding:  # can also be traced
+            return pool(maps)
+        swapped = {'positional_embedding': positions}
+        return functional_call(pool, swapped, (maps,))
 
     def tokens(self, features: Tensor) -> Tensor:
         """Return what the pool attends to: mean, then positions, (B, L, C)."""

@@ -8,8 +8,8 @@ B images, R regions over all images, C channels, D embedding width, K names.
 """
 
 import torch
-from mmcv.ops import roi_align
 from torch import Tensor, nn
+from torchvision.ops import roi_align
 
 from mmclip.clip.image import CLIPImageEncoder
 from mmclip.registry import MODELS
@@ -110,8 +110,6 @@ class FrozenCLIPScores(nn.Module):
             rois.to(levels.region_map),
             self.output_size,
             1 / levels.encoder.region_stride,
-            0,
-            'avg',
-            True,
+            aligned=True,
         )  # (R, C, s, s)
         return levels.encoder.embed_regions(maps)

@@ -199,6 +199,12 @@ def check_parts(model: nn.Module) -> None:
                     f"{name} pools with {layer}, expected RoIAlign's "
                     "pool_mode='avg'"
                 )
+    if getattr(roi_head.score_source, 'needs_images', False):
+        raise ValueError(
+            f'{type(roi_head.score_source).__name__} cuts crops out of the '
+            'image, which no graph of fixed sizes can: export with '
+            'score_source=None, or run in torch'
+        )
     device = next(model.parameters()).device
     if device.type != 'cpu':
         raise ValueError(

@@ -95,3 +95,10 @@ def test_a_vocabulary_of_another_clip_is_refused(model):
     regions = Regions(torch.zeros(1, 5), None, levels, [], torch.ones(2, 7))
     with pytest.raises(ValueError, match='128 wide.*is 7 wide'):
         CropCLIPScores()(regions)
+
+
+def test_it_cannot_be_exported(model, tmp_path):
+    from mmclip.vild.export import export_onnx
+
+    with pytest.raises(ValueError, match='CropCLIPScores cuts crops'):
+        export_onnx(model, tmp_path / 'a.onnx', (64, 64))

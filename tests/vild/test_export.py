@@ -148,6 +148,30 @@ def test_a_model_without_masks_that_takes_bgr(tmp_path):
     assert exported.facts['mean'] == [110.0, 60.0, 10.0]  # of RGB
 
 
+@pytest.mark.parametrize(
+    ('head', 'nms'),
+    [
+        ('shared', dict(type='nms', iou_threshold=0.5)),
+        (dict(temperature=0.2), dict(type='mmclip.TopFirstNMS')),
+    ],
+)
+def test_a_distilled_model_and_one_with_a_second_head(tmp_path, head, nms):
+    torch.manual_seed(1)
+    config = tiny_vild()
+    config.roi_head.image_head = head
+    config.test_cfg.rcnn.nms = nms
+    classifier = config.roi_head.bbox_head.cls_predictor_cfg
+    classifier.update(test_temperature=0.3)
+    model = MODELS.build(config).eval()
+    model.roi_head.base_names.set(NAMES[:3])
+    export_onnx(model, tmp_path / 'model.onnx', SIZE)
+    exported = ExportedDetector(tmp_path / 'model.onnx', threads=1)
+    for image in pictures()[2:4]:
+        difference = compare(model, exported, image)
+        assert difference.found > 10
+        assert not difference.exceeds(1e-5), difference
+
+
 def test_another_answer_is_told_from_rounding(model, exported):
     image = pictures()[0]
     kept = model.roi_head.bbox_head.fc_cls.project.bias.data.clone()

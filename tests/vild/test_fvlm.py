@@ -185,3 +185,20 @@ def test_levels_are_a_tuple_for_mmdet():
     assert [len(x) for x in part] == [1, 1]
     assert part.region_map.tolist() == [[0, 1]]
     assert of_images((torch.arange(3),), slice(2, 3)) == (torch.tensor([2]),)
+
+
+def test_a_detector_upon_a_frozen_clip_is_exported(tmp_path):
+    from mmclip.vild.export import ExportedDetector, compare, export_onnx
+
+    torch.manual_seed(0)
+    config = tiny_fvlm('resnet')
+    classifier = config.roi_head.bbox_head.cls_predictor_cfg
+    classifier.update(test_temperature=0.3)
+    config.roi_head.score_source.update(output_size=2, temperature=0.3)
+    model = MODELS.build(config).eval()
+    export_onnx(model, tmp_path / 'fvlm.onnx', (64, 96))
+    exported = ExportedDetector(tmp_path / 'fvlm.onnx', threads=1)
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3))
+    difference = compare(model, exported, image.astype(np.uint8))
+    assert difference.found > 10
+    assert not difference.exceeds(1e-5), difference
