@@ -32,6 +32,7 @@ def forward(meta: dict, arrays: dict) -> dict:
         if hasattr(model.backbone, 'positions'):
             grid = model.backbone.grid(image)
             seen['tap_pos_embed_resized'] = model.backbone.positions(grid)
+    with torch.no_grad():
         halved = scores_in_half(model, seen['tap_image_features'], image)
     ours = {
         **seen,
@@ -60,9 +61,10 @@ def train(meta: dict, arrays: dict) -> dict:
         loss = model.loss(image, samples)['decode.loss_ce']
     loss.backward()
     ours['out_loss_train'] = loss.detach()
-    ours['out_logits_train'] = model.upsample(
-        seen['tap_logits_lowres'], image
-    ).detach()
+    with torch.no_grad():  # mmseg's loss calls no hook of the head
+        head = model.decode_head
+        scores = head.regularise(head.cosines(seen['tap_image_features']))
+        ours['out_logits_train'] = model.upsample(scores, image)
     gradients = {k: p.grad for k, p in model.named_parameters()}
     ours['out_grad_norm'] = torch.stack(
         [gradients[our_name(k)].norm() for k in meta['config']['grad_names']]
