@@ -126,9 +126,19 @@ class LSegHead(BaseDecodeHead):
             names: The names of embeddings.
         """
         if names is None and isinstance(vocabulary, (list, tuple)):
-            vocabulary = spoken(vocabulary, self.phrases)
+            vocabulary = self.spoken(list(vocabulary))
         self.vocabulary.set(vocabulary, names)
         self._follow_vocabulary()
+
+    def spoken(self, names: list[str]) -> dict[str, list[str]]:
+        """Return what is encoded for each name."""
+        said = spoken(names, self.phrases)
+        own = getattr(self.background, 'name', None)
+        others = [name for name in names if name != own]
+        if own in said and others:
+            # Its row is replaced, and a small CLIP may not know the word.
+            said[own] = said[others[0]]
+        return said
 
     def _follow_vocabulary(self) -> None:
         """Tell mmseg how many names there are."""
