@@ -101,6 +101,8 @@ def _child(parent: Registry, *locations: str) -> HelpfulRegistry:
 MODELS = _child(root.MODELS, 'mmclip.models')
 TASK_UTILS = _child(root.TASK_UTILS, 'mmclip.models')
 DATA = ('mmclip.data.ov_datasets', 'mmclip.data.shapes_dataset')
-DATASETS = _child(root.DATASETS, *DATA)
-METRICS = _child(root.METRICS, 'mmclip.evaluation')
+DATASETS = _child(root.DATASETS, *DATA, 'mmclip.lseg.zero_shot_datasets')
+METRICS = _child(
+    root.METRICS, 'mmclip.evaluation', 'mmclip.lseg.zero_shot_metric'
+)
 HOOKS = _child(root.HOOKS, 'mmclip.hooks')

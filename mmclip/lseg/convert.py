@@ -1,192 +1,161 @@
-"""Turn LSeg's released checkpoints into ours.
+"""Turn LSeg's released checkpoints into files that mmengine loads.
 
-Every released tensor has one place here and keeps its shape; the table
-``PLACES`` says which.
+The vocabulary's text embeddings are made with the text tower that a release
+carries, so nothing is downloaded.
 """
 
+import copy
 import json
 import os
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-TEXT_TOWER = 'clip_pretrained.'
-# Released name (without 'net.') -> ours.
-PLACES = tuple(
-    (re.compile(pattern), ours)
-    for pattern, ours in (
-        (r'pretrained\.model\.(.*)', r'backbone.trunk.\1'),
-        (
-            r'pretrained\.act_postprocess(\d)\.0\.project\.0\.(.*)',
-            r'neck.reassemble.<\1>.readout.0.\2',
-        ),
-        (
-            r'pretrained\.act_postprocess(\d)\.3\.(.*)',
-            r'neck.reassemble.<\1>.project.\2',
-        ),
-        (
-            r'pretrained\.act_postprocess(\d)\.4\.(.*)',
-            r'neck.reassemble.<\1>.resize.\2',
-        ),
-        (r'pretrained\.layer1\.0\.(.*)', r'backbone.conv1.\1'),
-        (r'pretrained\.layer1\.1\.(.*)', r'backbone.bn1.\1'),
-        (r'pretrained\.layer1\.4\.(.*)', r'backbone.layer1.\1'),
-        (r'pretrained\.(layer[234]\..*)', r'backbone.\1'),
-        (r'scratch\.layer(\d)_rn\.(.*)', r'neck.lateral.<\1>.\2'),
-        (
-            r'scratch\.refinenet(\d)\.out_conv\.(.*)',
-            r'neck.fusion.<\1>.project.conv.\2',
-        ),
-        (
-            r'scratch\.refinenet(\d)\.resConfUnit(\d)\.conv(\d)\.(.*)',
-            r'neck.fusion.<\1>.res_conv_unit\2.conv\3.conv.\4',
-        ),
-        (
-            r'scratch\.refinenet(\d)\.resConfUnit(\d)\.bn(\d)\.(.*)',
-            r'neck.fusion.<\1>.res_conv_unit\2.conv\3.bn.\4',
-        ),
-        (r'scratch\.head1\.(.*)', r'decode_head.project.\1'),
-        (
-            r'scratch\.head_block\.depthwise\.depthwise\.(.*)',
-            r'decode_head.spatial_block.conv.\1',
-        ),
-    )
-)
-# In the checkpoints, and never read by the released network.
-UNUSED = re.compile(
-    r'pretrained\.model\.(norm|head)\..*|'
-    r'pretrained\.(fc|layer\d\.fc)\..*|'
-    r'scratch\.refinenet4\.resConfUnit1\..*'
+from mmclip.clip.prompts import prompt_set
+from mmclip.clip.vocabulary import encode_names
+from mmclip.lseg import text_tower
+from mmclip.lseg.layout import (
+    Report,
+    convert,
+    is_ours_alone,
+    network_state,
 )
 
 
-@dataclass
-class Report:
-    """What a conversion did, and what it could not.
-
-    Attributes:
-        moved: (released name, our name, shape) of each tensor.
-        absent: Keys of our model that no tensor fills.
-        homeless: Tensors with a known place that our model has not.
-        reshaped: Tensors of another shape than their place.
-        unknown: Tensors of no known place.
-        unused: Tensors that the released network never reads.
-        text: What became of the text tower, line by line.
-    """
-
-    moved: list[tuple[str, str, tuple]] = field(default_factory=list)
-    absent: list[str] = field(default_factory=list)
-    homeless: list[str] = field(default_factory=list)
-    reshaped: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
-    text: list[str] = field(default_factory=list)
-
-    @property
-    def complete(self) -> bool:
-        """Whether both sides fit."""
-        return not (
-            self.absent or self.homeless or self.reshaped or self.unknown
-        )
-
-    def lines(self) -> Iterator[str]:
-        """Yield the report, line by line."""
-        for theirs, ours, size in self.moved:
-            yield f'{theirs} -> {ours} {list(size)}'
-        for what, names in (
-            ('not filled by any tensor', self.absent),
-            ('no place in this config', self.homeless),
-            ('of another shape', self.reshaped),
-            ('unknown', self.unknown),
-            ('not read by the released network, left out', self.unused),
-        ):
-            yield from (f'{what}: {name}' for name in names)
-        yield from self.text
-        yield (
-            f'{len(self.moved)} tensors converted, {len(self.absent)} of ours '
-            f'missing, {len(self.homeless)} without a place, '
-            f'{len(self.reshaped)} of another shape, {len(self.unknown)} '
-            f'unknown, {len(self.unused)} unused'
-        )
-
-
-def our_name(released: str) -> str | None:
-    """Return our name of a released tensor; None where it has no place."""
-    for pattern, ours in PLACES:
-        match = pattern.fullmatch(released)
-        if match:
-            name = match.expand(ours)
-            return re.sub(r'<(\d)>', lambda m: str(int(m[1]) - 1), name)
-    return None
-
-
-def network_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Strip ``net.`` and ``module.``, and what Lightning added.
+def recipe_for(released: Mapping[str, Tensor]) -> str:
+    """Return the name of the config that a release fits.
 
     Raises:
-        ValueError: The checkpoint is of another network.
+        ValueError: There is none.
     """
-    found = {}
-    for name, value in state.items():
-        bare = re.sub(r'^(module\.)?(net\.)?', '', name)
-        found[bare] = value
-    if 'scratch.head1.weight' not in found:
-        raise ValueError(
-            f'there is no scratch.head1.weight among {len(found)} tensors '
-            f'such as {list(found)[:3]}: this is no checkpoint of LSeg'
-        )
-    return {
-        k: v
-        for k, v in found.items()
-        if k.startswith(('pretrained.', 'scratch.', TEXT_TOWER))
+    if 'pretrained.layer1.0.weight' in released:
+        return 'lseg_r101-dpt_1xb20-4e_pascal-5i-fold0'
+    kernel = released.get('pretrained.model.patch_embed.proj.weight')
+    size = None if kernel is None else (kernel.shape[0], kernel.shape[-1])
+    known = {
+        (1024, 16): 'lseg_vit-l16-dpt_8xb2-240e_ade20k-480x480',
+        (768, 32): 'lseg_vit-b32-dpt_8xb2-240e_ade20k-480x480',
     }
+    if size not in known:
+        raise ValueError(
+            f'no config fits a backbone of (width, patch) {size}: name one '
+            'with --config'
+        )
+    return known[size]
 
 
-def convert(
-    released: Mapping[str, Tensor], own: Mapping[str, Tensor]
-) -> tuple[dict[str, Tensor], Report]:
-    """Convert all that has a place.
+def convert_release(
+    state: Mapping[str, Tensor], target, cfg, clip=None
+) -> Report:
+    """Convert a released checkpoint into a file that mmengine loads.
+
+    The names' text embeddings come from the text tower that the checkpoint
+    carries. Nothing is written where the two sides do not fit.
 
     Args:
-        released: Names and tensors, without ``net.``.
-        own: Our model's state dict, whose names and shapes count.
+        state: See :func:`mmclip.lseg.checkpoint.read_lightning`.
+        target: ``.safetensors`` or ``.pth``.
+        cfg: Config of the model; see :func:`recipe_for`. Its vocabulary
+            says which names are encoded.
+        clip: State dict of a CLIP to compare the text tower with.
 
-    Returns:
-        The tensors by our names, and what was done.
+    Raises:
+        ValueError: The target's name ends otherwise, or the source is no
+            release.
     """
-    state, report = {}, Report()
-    for name, value in released.items():
-        if name.startswith(TEXT_TOWER):
-            continue
-        if UNUSED.fullmatch(name):
-            report.unused.append(name)
-            continue
-        ours = our_name(name)
-        if ours is None:
-            report.unknown.append(f'{name} {list(value.shape)}')
-        elif ours not in own:
-            report.homeless.append(f'{name} -> {ours} {list(value.shape)}')
-        elif own[ours].shape != value.shape:
-            report.reshaped.append(
-                f'{name} {list(value.shape)} -> {ours} {list(own[ours].shape)}'
-            )
-        else:
-            state[ours] = value
-            report.moved.append((name, ours, tuple(value.shape)))
-    filled = {*state, *(our_name(r.split(' ')[0]) for r in report.reshaped)}
-    report.absent = [
-        k for k in own if k not in filled and not is_ours_alone(k)
+    target = Path(target)
+    if target.suffix not in ('.safetensors', '.pth'):
+        raise ValueError(
+            f"'{target}' ends in neither of .safetensors and .pth: name the "
+            'target so that its format is known'
+        )
+    released = network_state(state)
+    model = build_model(cfg, released)
+    converted, report = convert(released, model.state_dict())
+    if not report.complete:
+        return report
+    names = class_names(cfg)
+    report.text = fill_texts(model, released, names, clip)
+    own = {k: v for k, v in model.state_dict().items() if is_ours_alone(k)}
+    meta = dict(cfg=cfg.pretty_text, dataset_meta=dict(classes=names))
+    write(target, {**own, **converted}, meta)
+    return report
+
+
+def build_model(cfg, released: Mapping[str, Tensor]):
+    """Build the model of a config without encoding or downloading.
+
+    The head gets a spatial block where the release has one; the release does
+    not say which kind, so the config must.
+    """
+    from mmengine.registry import MODELS, DefaultScope
+
+    model = copy.deepcopy(cfg.model)
+    head = model['decode_head']
+    has_block = any('head_block' in name for name in released)
+    if has_block and not head.get('spatial_block'):
+        raise ValueError(
+            'the release has a spatial block and the config none: set '
+            "model.decode_head.spatial_block=dict(kind='bottleneck', depth=2, "
+            "activation='lrelu') as it was trained"
+        )
+    head['vocabulary'].pop('names', None)
+    head['vocabulary'].pop('text_encoder', None)
+    head['vocabulary']['cache'] = False
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+        return MODELS.build(model)
+
+
+def class_names(cfg) -> list[str]:
+    """Return the names that a config's model is tested on."""
+    from mmengine.registry import DATASETS, DefaultScope
+
+    names = cfg.model.decode_head.vocabulary.get('names')
+    if names:
+        return list(names)
+    dataset = dict(cfg.test_dataloader.dataset, lazy_init=True, pipeline=[])
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope')):
+        return list(DATASETS.build(dataset).metainfo['classes'])
+
+
+def fill_texts(model, released, names: list[str], clip) -> list[str]:
+    """Encode the names with the checkpoint's own text tower; report on it.
+
+    Raises:
+        ValueError: There is neither a text tower nor another CLIP.
+    """
+    embedded = text_tower.embedded_tower(released)
+    if not embedded and clip is None:
+        raise ValueError(
+            'the checkpoint carries no text tower (clip_pretrained.*): give '
+            'the CLIP that it was trained with by --clip FILE'
+        )
+    lines = []
+    if embedded:
+        kind = text_tower.recognise(embedded) or 'of an unknown CLIP'
+        lines.append(f'text tower: {kind}, {len(embedded)} tensors')
+    if embedded and clip is not None:
+        off, where = text_tower.largest_difference(embedded, clip)
+        lines.append(
+            f'text tower against --clip: largest difference {off:.2e} '
+            f'({where})'
+        )
+        if off > 1e-2:
+            lines.append('warning: it is another text tower than that file')
+    encoder = text_tower.text_encoder(embedded or clip)
+    write_sentences = prompt_set(
+        model.decode_head.vocabulary.prompts
+    ).sentences
+    sentences = [
+        list(chain(*map(write_sentences, phrases)))
+        for phrases in model.decode_head.spoken(names).values()
     ]
-    return state, report
-
-
-def is_ours_alone(key: str) -> bool:
-    """Tell what our state dict has and a release has not."""
-    return 'vocabulary.' in key or '.background.' in key
+    model.set_vocabulary(encode_names(encoder, sentences), names)
+    lines.append(f'{len(names)} names encoded')
+    return lines
 
 
 def write(target: Path, state: Mapping[str, Tensor], meta: dict) -> None:

@@ -12,8 +12,8 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from mmclip.clip.segmentor import OpenVocabEncoderDecoder
-from mmclip.lseg.convert import convert, network_state, our_name
 from mmclip.lseg.head import pixel_norms
+from mmclip.lseg.layout import convert, network_state, our_name
 from mmclip.lseg.multi_scale import multi_scale_scores
 from mmclip.lseg.zero_shot_metric import zero_shot_iou
 
@@ -161,8 +161,10 @@ def build(meta: dict, ignore_index: int = 255) -> OpenVocabEncoderDecoder:
     if config.get('arch_option', 0):
         block = dict(
             kind=BLOCKS[config['arch_option']],
-            depth=config['block_depth'],
-            activation=config['activation'],
+            depth=max(
+                config.get('block_depth', 1), 1
+            ),  # the last step always runs
+            activation=config.get('activation', 'lrelu'),
         )
     vit = 'pretrained.model.cls_token' in released
     backbone, neck = (vit_parts if vit else resnet_parts)(config, released)
