@@ -63,6 +63,9 @@ def build_parser() -> argparse.ArgumentParser:
         'Write drawings of the shapes world as a data set.',
     )
     add_shapes_options(shapes)
+    add_convert_options(
+        command('convert', convert, 'Convert a published checkpoint.')
+    )
     return parser
 
 
@@ -108,6 +111,50 @@ def add_detect_options(parser: argparse.ArgumentParser) -> None:
         '--device',
         help='such as cuda:0; default: the first accelerator, else cpu',
     )
+
+
+def add_convert_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``mmclip convert``."""
+    parser.add_argument('method', choices=['lseg'], help='whose checkpoint')
+    parser.add_argument(
+        'source',
+        metavar='SRC',
+        help='lseg: a Lightning checkpoint or its state dict',
+    )
+    parser.add_argument('target', metavar='DST', help='.safetensors or .pth')
+    parser.add_argument(
+        '--config',
+        help='config file, or a name as in `mmclip models`; default: the '
+        'recipe that the checkpoint fits',
+    )
+    parser.add_argument(
+        '--clip',
+        metavar='FILE',
+        help='a CLIP that the text tower inside is compared with',
+    )
+    from mmengine.config import DictAction
+
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE'
+    )
+
+
+def convert(args) -> int:
+    """Convert, print what went where; 1 if the two sides do not fit."""
+    from mmclip.clip.checkpoint import read_state
+    from mmclip.lseg.checkpoint import read_lightning
+    from mmclip.lseg.convert import convert_release, recipe_for
+
+    state = read_lightning(args.source)
+    args.config = args.config or recipe_for(state)
+    clip = read_state(args.clip) if args.clip else None
+    report = convert_release(state, args.target, read_config(args), clip)
+    print('\n'.join(report.lines()))
+    if not report.complete:
+        print(f'error: {args.target} was not written', file=sys.stderr)
+        return 1
+    print(f'written: {args.target}')
+    return 0
 
 
 def detect(args) -> None:

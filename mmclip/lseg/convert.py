@@ -25,12 +25,13 @@ from mmclip.lseg.layout import (
 )
 
 
-def recipe_for(released: Mapping[str, Tensor]) -> str:
+def recipe_for(state: Mapping[str, Tensor]) -> str:
     """Return the name of the config that a release fits.
 
     Raises:
-        ValueError: There is none.
+        ValueError: There is none, or it is no release.
     """
+    released = network_state(state)
     if 'pretrained.layer1.0.weight' in released:
         return 'lseg_r101-dpt_1xb20-4e_pascal-5i-fold0'
     kernel = released.get('pretrained.model.patch_embed.proj.weight')
