@@ -74,7 +74,7 @@ class LSegViT(BaseModule):
         from timm import create_model
         from timm.models.vision_transformer import VisionTransformer
 
-        kwargs = dict(num_classes=0, weight_init='skip', **kwargs)
+        kwargs = dict(num_classes=0, **kwargs)
         if isinstance(self.model, str):
             return create_model(self.model, **kwargs)
         options = dict(self.model)
@@ -83,18 +83,17 @@ class LSegViT(BaseModule):
         return VisionTransformer(**options, **kwargs)
 
     def init_weights(self) -> None:
-        """Read ``weights``, or draw them as timm does.
+        """Read ``weights``; without any, timm has drawn them already.
 
         Raises:
             ValueError: Names or shapes do not fit the model.
         """
+        if self.weights is None:
+            return
         if self.weights == 'timm':
             loaded = self._build(pretrained=True).state_dict()
-        elif self.weights is not None:
-            loaded = read_state(self.weights)
         else:
-            self.trunk.init_weights('')
-            return
+            loaded = read_state(self.weights)
         wanted = self.trunk.state_dict()
         lacks = [k for k, v in wanted.items() if shape(loaded, k) != v.shape]
         if lacks:
