@@ -137,11 +137,13 @@ def draw_maps(inputs, truth, found, classes, min_side: int) -> np.ndarray:
     image = inputs[[2, 1, 0]].permute(1, 2, 0).cpu().numpy()
     image = np.ascontiguousarray(image[..., :3], np.uint8)
     names = found.get('label_names', classes)
-    right = draw_segmentation(image, label, names, min_side)
     if 'gt_sem_seg' not in truth:
-        return right
+        return draw_segmentation(image, label, names, min_side)
     true = truth.gt_sem_seg.data.squeeze().cpu().numpy()
-    left = draw_segmentation(image, true, classes, min_side)
+    both = [*seen_names(true, classes), *seen_names(label, names)]
+    order = list(dict.fromkeys(both))  # one colour a name on both sides
+    left = draw_segmentation(image, true, classes, min_side, order)
+    right = draw_segmentation(image, label, names, min_side, order)
     high = max(len(left), len(right))
     return np.concatenate(
         [
@@ -153,7 +155,11 @@ def draw_maps(inputs, truth, found, classes, min_side: int) -> np.ndarray:
 
 
 def draw_segmentation(
-    image: np.ndarray, label: np.ndarray, names, min_side: int = 0
+    image: np.ndarray,
+    label: np.ndarray,
+    names,
+    min_side: int = 0,
+    order=None,
 ) -> np.ndarray:
     """Tint an image by its semantic map, with a legend below.
 
@@ -164,6 +170,8 @@ def draw_segmentation(
         names: What the labels mean.
         min_side: The picture is enlarged until its longer side has so many
             pixels.
+        order: Names by their colours; by default those seen, the largest
+            first.
 
     Returns:
         The picture, (H' + legend, W', 3) RGB.
@@ -175,22 +183,29 @@ def draw_segmentation(
     label = cv2.resize(
         np.asarray(label, np.int32), size, interpolation=cv2.INTER_NEAREST
     )
+    shown = seen_names(label, names)
+    order = order or shown
+    colours = [PALETTE[order.index(n) % len(PALETTE)] for n in shown]
+    for name, colour in zip(shown, colours):
+        mask = label == list(names).index(name)
+        tint = 0.5 * picture[mask] + 0.5 * colour
+        picture[mask] = tint.astype(np.uint8)
+        edge = cv2.Canny(mask.astype(np.uint8) * 255, 50, 150) > 0
+        picture[edge] = colour
+    return np.concatenate([picture, legend(shown, colours, size)])
+
+
+def seen_names(label: np.ndarray, names) -> list[str]:
+    """Return the names that a map shows, the largest first."""
     counts = {
-        k: int((label == k).sum())
+        names[k]: int((label == k).sum())
         for k in np.unique(label).tolist()
         if 0 <= k < len(names) and names[k] != 'background'
     }
-    shown = sorted(counts, key=counts.get, reverse=True)
-    for i, k in enumerate(shown):
-        mask = label == k
-        tint = 0.5 * picture[mask] + 0.5 * PALETTE[i % len(PALETTE)]
-        picture[mask] = tint.astype(np.uint8)
-        edge = cv2.Canny(mask.astype(np.uint8) * 255, 50, 150) > 0
-        picture[edge] = PALETTE[i % len(PALETTE)]
-    return np.concatenate([picture, legend([names[k] for k in shown], size)])
+    return sorted(counts, key=counts.get, reverse=True)
 
 
-def legend(names, size, line: int = 20, most: int = 8) -> np.ndarray:
+def legend(names, colours, size, line: int = 20, most: int = 8) -> np.ndarray:
     """Write ``names`` in their colours, two columns, as wide as ``size``."""
     shown = list(names[:most])
     if len(names) > most:
@@ -198,8 +213,8 @@ def legend(names, size, line: int = 20, most: int = 8) -> np.ndarray:
     field = np.full((line * (most // 2), size[0], 3), 255, np.uint8)
     for i, name in enumerate(shown):
         x, y = (i % 2) * (size[0] // 2), (i // 2 + 1) * line
-        colour = PALETTE[i % len(PALETTE)].tolist()
-        cv2.rectangle(field, (x + 3, y - 14), (x + 15, y - 4), colour, -1)
+        corners = (x + 3, y - 14), (x + 15, y - 4)
+        cv2.rectangle(field, *corners, colours[i].tolist(), -1)
         cv2.putText(
             field,
             name,

@@ -24,6 +24,7 @@ model = dict(
               channels=channels),
     decode_head=dict(
         type='mmclip.LSegHead', in_channels=channels, vocabulary=vocabulary,
+        logit_scale=37,  # shapes-clip's own
         background=dict(kind='learnt')),
     test_cfg=dict(mode='whole'))
 

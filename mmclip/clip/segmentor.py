@@ -19,6 +19,7 @@ from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from mmclip.clip.dense_scores import DenseScores
 from mmclip.clip.phrases import runs_of_text
 from mmclip.registry import MODELS
 
@@ -44,6 +45,8 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
             scored in parts, which takes memory for ``chunk`` names only; the
             labels are the same, ``seg_logits`` are then not kept. None means
             all at once.
+        dense: Arguments of :class:`mmclip.clip.dense_scores.DenseScores`: a
+            frozen CLIP whose scores are added in testing.
         kwargs: Further arguments of ``EncoderDecoder``.
 
     Raises:
@@ -55,10 +58,12 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         *args,
         size_divisor: int = 32,
         chunk: int | None = 256,
+        dense: dict | None = None,
         **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.size_divisor, self.chunk = size_divisor, chunk
+        self.dense = dense and DenseScores(**dense)
         if self.test_cfg is None:
             from mmengine.config import ConfigDict
 
@@ -147,8 +152,29 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
 
     def _forward(self, inputs: Tensor, data_samples=None) -> Tensor:
         """Return scores (B, K, H, W)."""
-        features = self.extract_feat(self.pad(inputs))
-        return self.upsample(self.decode_head(features), inputs)
+        padded = self.pad(inputs)
+        scores = self.decode_head(self.extract_feat(padded))
+        if self.dense is not None and not self.training:
+            (scores,) = self._fuse(lambda: iter([scores]), scores, padded)
+        return self.upsample(scores, inputs)
+
+    def _fuse(self, chunks, like: Tensor, padded: Tensor) -> Iterator[Tensor]:
+        """Add CLIP's dense scores, at the resolution of ``like``."""
+        dense = self.dense.embed(self.as_rgb(padded), like.shape[2:])
+        head = self.decode_head
+        return self.dense.fuse(
+            chunks,
+            dense,
+            head.vocabulary.embeddings,
+            getattr(head, 'background_row', None),
+        )
+
+    def as_rgb(self, inputs: Tensor) -> Tensor:
+        """Undo the preprocessor's normalisation: images in [0, 1]."""
+        preprocessor = self.data_preprocessor
+        if getattr(preprocessor, 'mean', None) is not None:
+            inputs = inputs * preprocessor.std + preprocessor.mean
+        return inputs / 255
 
     def loss(self, inputs: Tensor, data_samples: Sequence) -> dict:
         """Compute the losses.
@@ -289,13 +315,7 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         not grow with the number of names.
         """
         windows = self._windows(inputs)
-        kept = [
-            self.decode_head.embed(self.extract_feat(self.pad(inputs[window])))
-            for window in windows
-        ]
-        parts = zip(
-            *(self.decode_head.chunks(pixels, self.chunk) for pixels in kept)
-        )
+        parts = zip(*(self._chunks_of(inputs[w]) for w in windows))
         start = 0
         for part in parts:
             if len(windows) == 1:
@@ -304,6 +324,18 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
                 scores = self._join(part, windows, inputs)
             yield start, scores
             start += scores.shape[1]
+
+    def _chunks_of(self, window: Tensor) -> Iterator[Tensor]:
+        """Return the head's chunks for one window."""
+        padded = self.pad(window)
+        pixels = self.decode_head.embed(self.extract_feat(padded))
+
+        def chunks():
+            return self.decode_head.chunks(pixels, self.chunk)
+
+        if self.dense is None:
+            return chunks()
+        return self._fuse(chunks, pixels, padded)
 
     def _windows(self, inputs: Tensor) -> list[tuple]:
         """Return index tuples of mmseg's windows, the whole or sliding."""

@@ -228,9 +228,10 @@ class LSegHead(BaseDecodeHead):
             return pixel_scores(pixels, norm, some, factor)
 
         scores = score(texts[part])
-        row = self._background_row(range(len(texts))[part])
-        if row is None:
+        row, rows = self.background_row, range(len(texts))[part]
+        if row not in rows:
             return scores
+        row = rows.index(row)
         stand_in = self.background(score, norm, factor).to(scores)
         return torch.cat(
             [scores[:, :row], stand_in, scores[:, row + 1 :]], dim=1
@@ -247,13 +248,13 @@ class LSegHead(BaseDecodeHead):
             )
         return texts
 
-    def _background_row(self, rows: range) -> int | None:
-        """Return where among ``rows`` the background's name stands."""
+    @property
+    def background_row(self) -> int | None:
+        """Which of the names is the background, None if none is."""
         names = self.vocabulary.names
         if self.background is None or self.background.name not in names:
             return None
-        row = names.index(self.background.name)
-        return rows.index(row) if row in rows else None
+        return names.index(self.background.name)
 
     def regularise(
         self, scores: Tensor, largest: list[Tensor] | None = None
