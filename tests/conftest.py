@@ -3,6 +3,8 @@
 import pytest
 from mmengine.registry import DefaultScope
 
+import mmclip  # noqa: F401  before mmdet and mmseg, which it mends
+
 
 @pytest.fixture(autouse=True)
 def mmdet_scope():

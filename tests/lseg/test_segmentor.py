@@ -66,3 +66,46 @@ def test_test_time_augmentation_sums_raw_scores():
 def test_mmsegs_own_augmentation_works_too():
     (found,) = SegTTAModel(module=tiny_lseg()).test_step(augmented()[1])
     assert found.pred_sem_seg.data.shape[-2:] == (64, 96)
+
+
+OPEN_CLIP = dict(
+    embed_dim=24,
+    vision_cfg=dict(
+        image_size=32, patch_size=8, width=32, layers=4, head_width=16
+    ),
+    text_cfg=dict(width=32, heads=2, layers=1),
+)
+
+
+def test_a_vit_of_open_clip_is_a_backbone_with_read_out():
+    model = tiny_lseg(
+        backbone=dict(
+            type='mmclip.CLIPImageEncoder',
+            model=OPEN_CLIP,
+            out_indices=(0, 1, 2, 3),
+            out_class_token=True,
+            frozen=False,
+        ),
+        size_divisor=16,  # twice the patch
+    ).train()
+    image = torch.randn(2, 3, 40, 50)
+    losses = model.loss(image, [sample((40, 50), label=k) for k in (0, 1)])
+    losses['decode.loss_ce'].backward()
+    stride_one = model.pixel_embeddings(image)
+    assert stride_one.shape == (2, 16, 40, 50)
+    assert model(image).shape == (2, 4, 40, 50)
+    assert model.backbone.tower.visual.conv1.weight.grad.abs().sum() > 0
+    assert model.neck.reassemble[0].readout[0].weight.grad.abs().sum() > 0
+
+
+def test_a_resnet_is_a_backbone_without_reassembling():
+    model = tiny_lseg(
+        backbone=dict(
+            type='mmseg.ResNet', depth=18, base_channels=8, style='pytorch'
+        ),
+        neck=dict(
+            type='mmclip.DPTNeck', in_channels=[8, 16, 32, 64], channels=8
+        ),
+    )
+    with torch.no_grad():
+        assert model(torch.randn(1, 3, 33, 70)).shape == (1, 4, 33, 70)
