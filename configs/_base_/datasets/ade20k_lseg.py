@@ -5,8 +5,8 @@ load = [dict(type='LoadImageFromFile'),
         dict(type='mmseg.LoadAnnotations', reduce_zero_label=True)]
 train_pipeline = [
     *load,
-    dict(type='mmengine.RandomResize', scale=(520, 520), ratio_range=(0.5, 2.0),
-         keep_ratio=True),
+    dict(type='mmengine.RandomResize', scale=(520, 520),
+         ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='mmseg.RandomCrop', crop_size=(480, 480)),
     dict(type='mmseg.RandomFlip', prob=0.5),
     dict(type='mmseg.PackSegInputs'),
