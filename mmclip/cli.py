@@ -115,12 +115,15 @@ def add_detect_options(parser: argparse.ArgumentParser) -> None:
 
 def add_convert_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``mmclip convert``."""
-    parser.add_argument('method', choices=['vild'], help='whose checkpoint')
+    from mmengine.config import DictAction
+
+    parser.add_argument('method', choices=CONVERT, help='whose checkpoint')
     parser.add_argument(
         'source',
         metavar='SRC',
-        help='vild: a TensorFlow checkpoint (its prefix, .index or folder), '
-        'or an .npz of its variables',
+        help='lseg: a Lightning checkpoint or its state dict; vild: a '
+        'TensorFlow checkpoint (its prefix, .index or folder), or an .npz of '
+        'its variables',
     )
     parser.add_argument('target', metavar='DST', help='.safetensors or .pth')
     parser.add_argument(
@@ -129,24 +132,51 @@ def add_convert_options(parser: argparse.ArgumentParser) -> None:
         'recipe that the checkpoint fits',
     )
     parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE'
+    )
+    parser.add_argument(
         '--annotations',
         metavar='FILE',
-        help='LVIS v1 annotations: their frequency letters say which names '
-        'had boxes in training',
+        help='vild: LVIS v1 annotations; their frequency letters say which '
+        'names had boxes in training',
+    )
+    parser.add_argument(
+        '--clip',
+        metavar='FILE',
+        help='lseg: a CLIP that the text tower inside is compared with',
     )
 
 
-def convert(args) -> int:
-    """Convert, print what went where; 1 if the two sides do not fit."""
-    from mmengine.config import Config
+def convert_lseg(args):
+    """Convert LSeg's release; return the report."""
+    from mmclip.clip.checkpoint import read_state
+    from mmclip.lseg.checkpoint import read_lightning
+    from mmclip.lseg.convert import convert_release, recipe_for
 
+    state = read_lightning(args.source)
+    args.config = args.config or recipe_for(state)
+    clip = read_state(args.clip) if args.clip else None
+    return convert_release(state, args.target, read_config(args), clip)
+
+
+def convert_vild(args):
+    """Convert ViLD's release; return the report."""
     from mmclip.vild.convert import convert_release, recipe_for
     from mmclip.vild.tf_bundle import open_variables
 
     variables = open_variables(args.source)
-    recipe = args.config or recipe_for(list(variables))
-    cfg = Config.fromfile(jobs.find_config(recipe))
-    report = convert_release(variables, args.target, cfg, args.annotations)
+    args.config = args.config or recipe_for(list(variables))
+    return convert_release(
+        variables, args.target, read_config(args), args.annotations
+    )
+
+
+CONVERT = dict(lseg=convert_lseg, vild=convert_vild)
+
+
+def convert(args) -> int:
+    """Convert, print what went where; 1 if the two sides do not fit."""
+    report = CONVERT[args.method](args)
     print('\n'.join(report.lines()))
     if not report.complete:
         print(f'error: {args.target} was not written', file=sys.stderr)

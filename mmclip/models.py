@@ -13,6 +13,14 @@ METHODS = {
     'mmclip.clip.text': ('CLIPTextEncoder',),
     'mmclip.clip.timm_backbone': ('FrozenTimmBackbone',),
     'mmclip.clip.vocabulary': ('Vocabulary',),
+    'mmclip.clip.segmentor': ('OpenVocabEncoderDecoder',),
+    'mmclip.lseg': (
+        'DPTNeck',
+        'LSeg',
+        'LSegHead',
+        'LSegViT',
+        'SumLogitsTTAModel',
+    ),
     'mmclip.vild': (
         'CropCLIPScores',
         'EmbeddingL1Loss',
