@@ -4,7 +4,8 @@ _base_ = ['vild-text_r18_fpn_shapes.py']
 model = dict(
     type='mmclip.FVLM',
     backbone=dict(
-        _delete_=True, type='mmclip.CLIPImageEncoder', model='shapes-clip'),
+        _delete_=True, type='mmclip.CLIPImageEncoder', model='shapes-clip',
+        out_indices=(1, 2, 3, 4)),  # timm counts the stem as 0
     rpn_head=dict(anchor_generator=dict(scales=[8])),
     roi_head=dict(
         bbox_roi_extractor=dict(finest_scale=28),

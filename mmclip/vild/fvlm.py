@@ -31,7 +31,7 @@ class FVLM(ViLD):
             deviation, and the vocabulary the text tower of the same CLIP.
 
     Raises:
-        ValueError: The backbone is another.
+        ValueError: The backbone is another, or the neck expects other layers.
     """
 
     def __init__(self, backbone: dict, **kwargs):
@@ -41,6 +41,15 @@ class FVLM(ViLD):
                 'FVLM stands on the image tower of a CLIP, got '
                 f'{type(self.backbone).__name__}: set backbone=dict('
                 "type='mmclip.CLIPImageEncoder', model=..., pretrained=...)"
+            )
+
+        wanted = getattr(self.neck, 'in_channels', None)  # of an FPN
+        given = self.backbone.out_channels
+        if wanted is not None and list(wanted) != list(given):
+            raise ValueError(
+                f'the backbone gives layers of {list(given)} channels but '
+                f'neck.in_channels is {list(wanted)}: make them equal, by '
+                'backbone.out_indices too'
             )
 
     def extract_feat(self, batch_inputs: Tensor) -> Levels:

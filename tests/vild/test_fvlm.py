@@ -159,6 +159,13 @@ def test_another_backbone_is_refused():
         MODELS.build(config)
 
 
+def test_a_neck_for_other_layers_is_refused():
+    config = tiny_fvlm()
+    config.backbone.out_indices = (1, 2, 3)
+    with pytest.raises(ValueError, match=r'\[64, 128, 256\] channels but'):
+        MODELS.build(config)
+
+
 def test_the_source_says_that_it_needs_this_detector():
     regions = Regions(torch.zeros(1, 5), None, (torch.zeros(1),), [], None)
     with pytest.raises(ValueError, match="type='mmclip.FVLM'"):
