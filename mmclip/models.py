@@ -13,6 +13,14 @@ METHODS = {
     'mmclip.clip.text': ('CLIPTextEncoder',),
     'mmclip.clip.timm_backbone': ('FrozenTimmBackbone',),
     'mmclip.clip.vocabulary': ('Vocabulary',),
+    'mmclip.groupvit': (
+        'GroupViTBackbone',
+        'GroupViTPretrainer',
+        'GroupViTProjector',
+        'GroupViTTextEncoder',
+        'MultiLabelContrastiveLoss',
+    ),
+    'mmclip.groupvit.segmentor': ('GroupViTSegmentor',),
     'mmclip.vild': (
         'CropCLIPScores',
         'EmbeddingL1Loss',
