@@ -115,12 +115,15 @@ def add_detect_options(parser: argparse.ArgumentParser) -> None:
 
 def add_convert_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``mmclip convert``."""
-    parser.add_argument('method', choices=['vild'], help='whose checkpoint')
+    parser.add_argument(
+        'method', choices=sorted(CONVERTERS), help='whose checkpoint'
+    )
     parser.add_argument(
         'source',
         metavar='SRC',
         help='vild: a TensorFlow checkpoint (its prefix, .index or folder), '
-        'or an .npz of its variables',
+        "or an .npz of its variables; groupvit: a checkpoint of the authors', "
+        "Hugging Face's or ours",
     )
     parser.add_argument('target', metavar='DST', help='.safetensors or .pth')
     parser.add_argument(
@@ -131,13 +134,30 @@ def add_convert_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--annotations',
         metavar='FILE',
-        help='LVIS v1 annotations: their frequency letters say which names '
-        'had boxes in training',
+        help='vild: LVIS v1 annotations: their frequency letters say which '
+        'names had boxes in training',
+    )
+    parser.add_argument(
+        '--layout',
+        choices=['ours', 'authors', 'hf'],
+        default='ours',
+        help='groupvit: whose layout is written',
     )
 
 
 def convert(args) -> int:
     """Convert, print what went where; 1 if the two sides do not fit."""
+    report = CONVERTERS[args.method](args)
+    print('\n'.join(report.lines()))
+    if not report.complete:
+        print(f'error: {args.target} was not written', file=sys.stderr)
+        return 1
+    print(f'written: {args.target}')
+    return 0
+
+
+def convert_vild(args):
+    """Convert a TensorFlow release of ViLD."""
     from mmengine.config import Config
 
     from mmclip.vild.convert import convert_release, recipe_for
@@ -146,13 +166,17 @@ def convert(args) -> int:
     variables = open_variables(args.source)
     recipe = args.config or recipe_for(list(variables))
     cfg = Config.fromfile(jobs.find_config(recipe))
-    report = convert_release(variables, args.target, cfg, args.annotations)
-    print('\n'.join(report.lines()))
-    if not report.complete:
-        print(f'error: {args.target} was not written', file=sys.stderr)
-        return 1
-    print(f'written: {args.target}')
-    return 0
+    return convert_release(variables, args.target, cfg, args.annotations)
+
+
+def convert_groupvit(args):
+    """Convert a GroupViT between layouts."""
+    from mmclip.groupvit.convert import convert_release
+
+    return convert_release(args.source, args.target, args.layout)
+
+
+CONVERTERS = {'vild': convert_vild, 'groupvit': convert_groupvit}
 
 
 def detect(args) -> None:

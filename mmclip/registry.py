@@ -106,6 +106,8 @@ DATA = (
     'mmclip.data.transfer_datasets',
 )
 DATASETS = _child(root.DATASETS, *DATA)
-TRANSFORMS = _child(root.TRANSFORMS, 'mmclip.vild.transforms')
+TRANSFORMS = _child(
+    root.TRANSFORMS, 'mmclip.groupvit.transforms', 'mmclip.vild.transforms'
+)
 METRICS = _child(root.METRICS, 'mmclip.evaluation')
 HOOKS = _child(root.HOOKS, 'mmclip.hooks')

@@ -165,9 +165,7 @@ class GroupViTBackbone(BaseModule):
         self.native_grid = (side, side)
         self.patch_embed = PatchEmbed(in_channels, embed_dims, patch_size)
         self.pos_embed = nn.Parameter(torch.zeros(1, side**2, embed_dims))
-        rates = torch.linspace(0, drop_path_rate, sum(depths)).split(
-            list(depths)
-        )
+        rates = drop_path_rates(drop_path_rate, depths)
         self.layers = nn.ModuleList(
             GroupingStage(
                 embed_dims,
@@ -176,7 +174,7 @@ class GroupViTBackbone(BaseModule):
                 num_previous_tokens=num_group_tokens[i - 1] if i else 0,
                 num_heads=heads[i],
                 mlp_ratio=mlp_ratio,
-                drop_path=rates[i].tolist(),
+                drop_path=rates[i],
                 assign=assign,
                 tau=tau,
             )
@@ -270,6 +268,13 @@ def check_stages(depths, num_heads, num_group_tokens, num_output_groups):
                 'tokens: set num_group_tokens, or num_output_groups to 0'
             )
     return list(heads), outputs
+
+
+def drop_path_rates(last: float, depths: Sequence[int]) -> list[list[float]]:
+    """Return each block's rate by stage, growing linearly from 0."""
+    total = sum(depths)
+    rates = iter(last * i / max(total - 1, 1) for i in range(total))
+    return [[next(rates) for _ in range(depth)] for depth in depths]
 
 
 def init_linear(module: nn.Module) -> None:

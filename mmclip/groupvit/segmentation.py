@@ -18,9 +18,9 @@ def name_groups(
 ) -> Tensor:
     """Score every group against every name.
 
-    A group's probabilities are multiplied with the same softmaxed again over
-    the ``topk`` names that fit the whole image best, which leaves the others
-    at zero. That is how the published models are evaluated; the paper
+    A group's probabilities over all names are multiplied with those over the
+    ``topk`` names alone that fit the whole image best, which leaves the
+    others at zero. That is how the published models are evaluated; the paper
     matches each group to its best name (sec. 3.4).
 
     Args:
@@ -33,13 +33,14 @@ def name_groups(
     Returns:
         Scores (B, G, K) between 0 and 1.
     """
-    shares = cosine_logits(groups, text, scale).softmax(dim=-1)  # (B, G, K)
-    kept = shares
-    if topk is not None and topk < len(text):
-        best = cosine_logits(image, text).topk(topk, dim=-1).indices
-        absent = torch.ones_like(shares[:, 0], dtype=torch.bool)
-        absent.scatter_(1, best, False)  # (B, K)
-        kept = shares.masked_fill(absent[:, None], -torch.inf)
+    logits = cosine_logits(groups, text, scale)  # (B, G, K)
+    shares = logits.softmax(dim=-1)
+    if topk is None or topk >= len(text):
+        return shares.square()
+    best = cosine_logits(image, text).topk(topk, dim=-1).indices
+    absent = torch.ones_like(logits[:, 0], dtype=torch.bool)
+    absent.scatter_(1, best, False)  # (B, K)
+    kept = logits.masked_fill(absent[:, None], -torch.inf)
     return kept.softmax(dim=-1) * shares
 
 

@@ -1,8 +1,6 @@
 """Run GroupViT's golden cases through mmclip."""
 
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,7 +15,6 @@ from mmclip.clip.towers import inputs_to, outputs_of
 from mmclip.groupvit import GroupViTPretrainer
 from mmclip.groupvit.segmentor import GroupViTSegmentor
 
-ROOM = Path(__file__).parent
 LOST_PIXELS = 0.005  # the notes allow that share of labels to differ
 GRAD_NORM = 2e-3
 
@@ -49,7 +46,9 @@ def towers_of(meta: dict) -> dict:
         text_encoder=reader,
         out_channels=model['output_dim'],
         hidden_channels=hidden_width(meta),
-        multi_label=bool(model.get('multi_label')),
+        multi_label=any(
+            name == 'multi_label_logit_scale' for name, _ in meta['state']
+        ),
     )
 
 
@@ -62,19 +61,21 @@ def hidden_width(meta: dict) -> int:
 
 
 def fill_from(model: torch.nn.Module, meta: dict, part: str = '') -> None:
-    """Load the case's weights; nothing may be left over or missing."""
+    """Load the case's weights; none may be left over.
+
+    Args:
+        model: The model.
+        meta: The case's header.
+        part: What the names begin with that may not be missing either.
+    """
     state = {
         name: torch.from_numpy(np.asarray(value))
         for name, value in reference_state(meta).items()
     }
-    own = {k for k in model.state_dict() if k.startswith(part or '')}
-    if part == 'text_':  # the case has no image half
-        missing, unused = model.load_state_dict(state, strict=False)
-        lost = [k for k in missing if k in own] + unused
-        if lost:
-            raise CaseError(f'not in both state dicts: {lost[:3]}')
-        return
-    model.load_state_dict(state)
+    missing, unused = model.load_state_dict(state, strict=False)
+    lost = unused + [name for name in missing if name.startswith(part)]
+    if lost:
+        raise CaseError(f'not in both state dicts: {", ".join(lost[:3])}')
 
 
 def thin(meta: dict, name: str, value) -> np.ndarray:
@@ -258,17 +259,16 @@ def rank_loss(meta: dict, arrays: dict) -> dict:
             return arrays[name]
         return np.concatenate([arrays[prefix + name] for prefix in ranked])
 
-    features = dict(
-        image=whole('in_image_x'),
-        text=whole('in_text_x'),
-        prompts=whole('in_text_multi_label_x'),
-    )
+    features = dict(image=whole('in_image_x'), text=whole('in_text_x'))
+    if any(name.endswith('in_text_multi_label_x') for name in arrays):
+        features['prompts'] = whole('in_text_multi_label_x')
     config = meta['config']
     losses = losses_of_ranks(
         features, config['world_size'], config.get('overrides', {})
     )  # (W, 2)
     ours = {}
-    for i, name in enumerate(('out_loss', 'out_multi_label_loss')):
+    names = ('out_loss', 'out_multi_label_loss')[: losses.shape[1]]
+    for i, name in enumerate(names):
         if name in arrays:
             ours[name] = losses[:, i]
         for rank, prefix in enumerate(ranked):
@@ -299,7 +299,7 @@ def segment(meta: dict, arrays: dict) -> dict:
     model.set_vocabulary(names, text_embedding)
     whole, _, grouping = model.encode_image(images)
     ids = torch.from_numpy(arrays['in_tokens'])
-    groups = grouping.labels()[0].byte().numpy()
+    groups = grouping.labels().byte().numpy()
     maps = grouping.maps().permute(0, 2, 3, 1)  # (1, H, W, G)
     ours = dict(
         out_text_embedding_from_tokens=model.embed_names(ids).numpy(),
@@ -318,7 +318,7 @@ def segment(meta: dict, arrays: dict) -> dict:
         if what == 'label':
             scores = run_segmentor(model, images, config, mode or 'whole_')
             ours[name] = few_misses(
-                scores.argmax(dim=1)[0].byte().numpy(), arrays[name]
+                scores.argmax(dim=1).byte().numpy(), arrays[name]
             )
             continue
         if mode is None:  # of the input's size
@@ -341,7 +341,10 @@ def run_segmentor(model, images, config: dict, mode: str) -> torch.Tensor:
 
 def few_misses(ours: np.ndarray, theirs: np.ndarray) -> Measured:
     """Compare labels, of which a few may differ."""
-    return Measured(float(np.mean(ours != theirs)), LOST_PIXELS)
+    if ours.size != theirs.size:
+        return Measured(np.inf, LOST_PIXELS)
+    missed = np.mean(ours.reshape(theirs.shape) != theirs)
+    return Measured(float(missed), LOST_PIXELS)
 
 
 def trimmed_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -356,6 +359,3 @@ def trimmed_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
     kept = np.broadcast_to(kept[:, None], ours.shape)
     return distance(ours[kept], theirs[kept])
 
-
-if str(ROOM) not in sys.path:
-    sys.path.insert(0, str(ROOM))

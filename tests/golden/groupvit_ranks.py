@@ -29,24 +29,16 @@ def one_rank(features, world, log_scales, address, results, rank) -> None:
     try:
         count = len(features['image']) // world
         rows = slice(rank * count, (rank + 1) * count)
-        image, text, prompts = (
-            torch.from_numpy(features[name][rows])
-            for name in ('image', 'text', 'prompts')
-        )
+        local = {k: torch.from_numpy(v[rows]) for k, v in features.items()}
         loss = MultiLabelContrastiveLoss()
-        scales = [
-            torch.tensor(float(log_scales[name]))
-            for name in ('logit_scale', 'multi_label_logit_scale')
+        texts = dict(logit_scale=local['text'][:, None])
+        if 'prompts' in local:
+            texts['multi_label_logit_scale'] = local['prompts']
+        values = [
+            loss(local['image'], text, torch.tensor(float(log_scales[scale])))
+            for scale, text in texts.items()
         ]
-        results.put(
-            (
-                rank,
-                [
-                    loss(image, text[:, None], scales[0]).item(),
-                    loss(image, prompts, scales[1]).item(),
-                ],
-            )
-        )
+        results.put((rank, [value.item() for value in values]))
     finally:
         dist.destroy_process_group()
 
