@@ -16,6 +16,11 @@ def gumbel_noise(like: Tensor) -> Tensor:
     return -torch.empty_like(like, dtype=torch.float32).exponential_().log()
 
 
+def at_least_float32(x: Tensor) -> Tensor:
+    """Return ``x``, in float32 if its precision was less."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def straight_through(soft: Tensor) -> Tensor:
     """Give every token to its best group, with the gradient of ``soft``.
 
@@ -124,7 +129,7 @@ class AssignAttention(ProjectedAttention):
 
     def shares(self, logits: Tensor, noise: Tensor | None = None) -> Tensor:
         """Turn logits (B, G, N) into shares that sum to one over G."""
-        logits = logits.float()  # half precision would lose close calls
+        logits = at_least_float32(logits)  # halves would lose close calls
         if self.assign == 'gumbel' and self.training:
             noise = gumbel_noise(logits) if noise is None else noise
             logits = (logits + noise) / self.tau

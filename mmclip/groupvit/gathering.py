@@ -95,7 +95,7 @@ class RankSyncedBatchNorm1d(nn.BatchNorm1d):
         """Return ``x`` normalised."""
         if not self.training or world_size() == 1:
             return super().forward(x)
-        columns = x.float()
+        columns = x.to(torch.promote_types(x.dtype, torch.float32))
         count = SumOverRanks.apply(columns.new_tensor([x.shape[2]]))
         mean = SumOverRanks.apply(columns.sum(dim=(0, 2))) / count  # (C,)
         centred = columns - mean[:, None]

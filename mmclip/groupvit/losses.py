@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmclip.groupvit.attention import at_least_float32
 from mmclip.groupvit.gathering import gather_rows, world_size
 from mmclip.registry import MODELS
 
@@ -43,8 +44,8 @@ def multi_label_contrastive_loss(
             f'texts {tuple(text.shape)} for images {tuple(image.shape)}: '
             'expected (B, K, D) and (B, D), one row of K texts an image'
         )
-    image = F.normalize(image.float(), dim=-1)
-    text = F.normalize(text.float(), dim=-1)
+    image = F.normalize(at_least_float32(image), dim=-1)
+    text = F.normalize(at_least_float32(text), dim=-1)
     (images, texts), start = gather_rows(image, text)  # (W * B, [K,] D)
     own = torch.arange(len(image), device=image.device) + start
     count = text.shape[1]
@@ -75,7 +76,7 @@ class MultiLabelContrastiveLoss(torch.nn.Module):
         Logits are computed in float32 whatever autocast says.
         """
         with torch.autocast(image.device.type, enabled=False):
-            scale = exponentiated(log_scale.float())
+            scale = exponentiated(at_least_float32(log_scale))
             return self.loss_weight * multi_label_contrastive_loss(
                 image, text, scale
             )

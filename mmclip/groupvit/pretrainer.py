@@ -122,9 +122,7 @@ class GroupViTPretrainer(GroupViTTowers, BaseModel):
 
     def read(self, ids: Tensor) -> Tensor:
         """Return features (B, 1 + K, C) of ids (B, 1 + K, L)."""
-        return self.text_encoder(ids.flatten(0, 1)).unflatten(
-            0, ids.shape[:2]
-        )
+        return self.text_encoder(ids.flatten(0, 1)).unflatten(0, ids.shape[:2])
 
     def loss(
         self,

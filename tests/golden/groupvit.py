@@ -358,4 +358,3 @@ def trimmed_distance(ours: np.ndarray, theirs: np.ndarray) -> float:
     kept = off <= np.quantile(off, 1 - LOST_PIXELS, method='higher')
     kept = np.broadcast_to(kept[:, None], ours.shape)
     return distance(ours[kept], theirs[kept])
-
