@@ -6,11 +6,12 @@ block, ``attention.py`` decides which token goes to which group; ``text.py``
 reads sentences, ``projector.py`` brings both to one width, ``losses.py``
 compares them over all ranks (``gathering.py``).
 
-``pretrainer.py`` trains, ``chunks.py`` lets a batch be larger than the memory,
-``nouns.py`` and ``transforms.py`` make prompts of captions. ``segmentation.py``
-names groups and paints pixels, ``segmentor.py`` is that as an mmseg model
-(it needs mmseg, so it is not imported here). ``convert.py`` reads and writes
-the published checkpoints, ``layouts.py`` knows their names.
+``pretrainer.py`` trains (its modules: ``towers.py``), ``chunks.py`` lets a
+batch be larger than the memory, ``nouns.py`` and ``transforms.py`` make
+prompts of captions. ``segmentation.py`` names groups and paints pixels,
+``segmentor.py`` is that as an mmseg model (it needs mmseg, so it is not
+imported here). ``convert.py`` reads and writes the published checkpoints,
+``layouts.py`` knows their names.
 """
 
 from mmclip.groupvit.backbone import GroupViTBackbone

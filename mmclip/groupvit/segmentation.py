@@ -93,8 +93,12 @@ def segment_scores(
     """Score every pixel against every name.
 
     Args:
-        groups, image, text, scale, topk: See :func:`name_groups`.
+        groups: Features (B, G, D).
+        image: Features (B, D).
         labels: Group of each pixel (B, H, W).
+        text: Embeddings (K, D).
+        scale: Factor on the cosine, already exponentiated.
+        topk: How many names an image may hold; ``None`` for all.
         threshold: See :func:`background_score`; ``None`` for no background
             by threshold.
         num_contrast: How many of the last names describe the background;

@@ -67,6 +67,21 @@ def test_a_single_pair_can_be_evaluated():
     assert losses['loss_multi_label'] > 0  # which of three is not known
 
 
+def test_half_precision_gives_about_the_same_loss():
+    model = pretrainer().train()
+    for parameter in model.img_encoder.parameters():
+        parameter.data.mul_(0.3)  # so that no close call is decided anew
+    batch = dict(inputs=images(4), tokens=tokens(4), noise=noise(4))
+    full = model(mode='loss', **batch)
+    model.chunk_size = 2
+    with torch.autocast('cpu', torch.bfloat16):
+        half = model(mode='loss', **batch)
+    sum(half.values()).backward()
+    torch.testing.assert_close(half, full, rtol=0.05, atol=0.05)
+    assert {loss.dtype for loss in half.values()} == {torch.float32}
+    assert model.img_encoder.pos_embed.grad.isfinite().all()
+
+
 def test_a_step_of_an_mmengine_run_lowers_the_loss():
     torch.manual_seed(0)
     model = MODELS.build(

@@ -65,8 +65,9 @@ def noise(count=2, seed=3):
 def assert_same_gradients(found: dict, expected: dict) -> None:
     """Compare parameter by parameter, each within 1e-9 of its norm.
 
-    For float64, whose rounding is far below any fault. Some biases have no effect (before a BatchNorm, or where a softmax or
-    LayerNorm takes them out): theirs are rounding errors on both sides.
+    For float64, whose rounding is far below any fault. Some biases have no
+    effect (before a BatchNorm, or where a softmax or LayerNorm takes them
+    out): theirs are rounding errors on both sides.
     """
     norms = {name: gradient.norm() for name, gradient in expected.items()}
     idle = 1e-12 * max(norms.values())
