@@ -130,7 +130,7 @@ def image(meta: dict, arrays: dict) -> dict:
     encoder = model.img_encoder
     entered, left = stage_taps(encoder)
     modules = list(left.values())
-    with outputs_of(modules) as seen, many_inputs(entered) as began:
+    with outputs_of(modules) as seen, ManyInputs(entered) as began:
         whole, groups, grouping = model.encode_image(images)
     ours = dict(zip(left, seen))
     ours = {
@@ -168,7 +168,7 @@ def stage_taps(encoder) -> tuple[dict, dict]:
     return entered, left
 
 
-class many_inputs:  # noqa: N801
+class ManyInputs:
     """Collect the inputs of several modules by name."""
 
     def __init__(self, modules: dict) -> None:
@@ -280,60 +280,76 @@ def rank_loss(meta: dict, arrays: dict) -> dict:
     return ours
 
 
+SEGMENTED = re.compile(
+    r'out_(?P<what>logits|label)_(?P<mode>whole_|slide_)?'
+    r'(nobg|bg(?P<percent>\d+))'
+)
+
+
 @adapter('groupvit/segment')
 @torch.no_grad()
 def segment(meta: dict, arrays: dict) -> dict:
     """Segment an image whole and by windows, with and without background."""
-    config = meta['config']
-    model = GroupViTSegmentor(
-        **towers_of(meta),
-        test_cfg=dict(
-            crop_size=tuple(config['crop_size']),
-            stride=tuple(config['stride']),
-        ),
-    ).eval()
-    fill_from(model, meta)
-    images = torch.from_numpy(arrays['in_image'])
+    model = segmentor_of(meta)
     text_embedding = torch.from_numpy(arrays['in_text_embedding'])
     names = [f'class {i}' for i in range(len(text_embedding))]
     model.set_vocabulary(names, text_embedding)
+    images = torch.from_numpy(arrays['in_image'])
     whole, _, grouping = model.encode_image(images)
-    ids = torch.from_numpy(arrays['in_tokens'])
-    groups = grouping.labels().byte().numpy()
+    groups = grouping.labels().byte().numpy()  # (1, H, W)
+    theirs = arrays.get('tap_group_index', groups).reshape(groups.shape)
     maps = grouping.maps().permute(0, 2, 3, 1)  # (1, H, W, G)
     ours = dict(
-        out_text_embedding_from_tokens=model.embed_names(ids).numpy(),
         tap_attn_map_last=thin(meta, 'tap_attn_map_last', maps),
-        tap_group_index=few_misses(groups, arrays['tap_group_index']),
+        tap_group_index=few_misses(groups, theirs),
         out_zero_shot=cosine_logits(whole, text_embedding).numpy(),
     )
-    for name in arrays:
-        found = re.fullmatch(
-            r'out_(logits|label)_(whole_|slide_)?(nobg|bg(\d+))', name
+    if 'in_tokens' in arrays:
+        ids = torch.from_numpy(arrays['in_tokens'])
+        ours['out_text_embedding_from_tokens'] = model.embed_names(ids).numpy()
+    for name in filter(SEGMENTED.fullmatch, arrays):
+        ours[name] = compare_segmentation(
+            model, images, meta, name, arrays[name], groups == theirs
         )
-        if not found:
-            continue
-        what, mode, _, percent = found.groups()
-        model.background_threshold = percent and float(f'0.{percent}')
-        if what == 'label':
-            scores = run_segmentor(model, images, config, mode or 'whole_')
-            ours[name] = few_misses(
-                scores.argmax(dim=1).byte().numpy(), arrays[name]
-            )
-            continue
-        if mode is None:  # of the input's size
-            scores = thin(meta, name, model.encode_decode(images))
-            steps = config.get('subsample', {}).get(name, (1, 1, 1, 1))[2:]
-            agree = (groups[0] == arrays['tap_group_index'])[
-                :: steps[0], :: steps[1]
-            ]
-            error = distance_at(agree[None], scores, arrays[name])
-        else:
-            scores = run_segmentor(model, images, config, mode)
-            scores = thin(meta, name, scores)
-            error = trimmed_distance(scores, arrays[name])
-        ours[name] = Measured(error, tolerance(meta, name))
-    return ours
+    return {name: value for name, value in ours.items() if name in arrays}
+
+
+def segmentor_of(meta: dict) -> GroupViTSegmentor:
+    """Build the case's segmentor and fill it."""
+    windows = dict(
+        crop_size=tuple(meta['config']['crop_size']),
+        stride=tuple(meta['config']['stride']),
+    )
+    model = GroupViTSegmentor(**towers_of(meta), test_cfg=windows).eval()
+    fill_from(model, meta)
+    return model
+
+
+def compare_segmentation(
+    model, images, meta: dict, name: str, theirs: np.ndarray, agree
+) -> Measured:
+    """Compare the labels or scores that a name asks for.
+
+    Scores of the input's size are compared where the groups ``agree``
+    (1, H, W); others but for the worst pixels, for theirs are not known.
+    """
+    config = meta['config']
+    what, mode, percent = SEGMENTED.fullmatch(name).group(
+        'what', 'mode', 'percent'
+    )
+    model.background_threshold = percent and float(f'0.{percent}')
+    if what == 'label':
+        scores = run_segmentor(model, images, config, mode or 'whole_')
+        return few_misses(scores.argmax(dim=1).byte().numpy(), theirs)
+    if mode is None:
+        scores = thin(meta, name, model.encode_decode(images))
+        steps = config.get('subsample', {}).get(name, (1, 1, 1, 1))[2:]
+        agree = agree[:, :: steps[0], :: steps[1]]
+        error = distance_at(agree, scores, theirs)
+    else:
+        scores = run_segmentor(model, images, config, mode)
+        error = trimmed_distance(thin(meta, name, scores), theirs)
+    return Measured(error, tolerance(meta, name))
 
 
 def run_segmentor(model, images, config: dict, mode: str) -> torch.Tensor:
