@@ -115,15 +115,16 @@ def add_detect_options(parser: argparse.ArgumentParser) -> None:
 
 def add_convert_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``mmclip convert``."""
-    parser.add_argument(
-        'method', choices=sorted(CONVERTERS), help='whose checkpoint'
-    )
+    from mmengine.config import DictAction
+
+    parser.add_argument('method', choices=CONVERT, help='whose checkpoint')
     parser.add_argument(
         'source',
         metavar='SRC',
-        help='vild: a TensorFlow checkpoint (its prefix, .index or folder), '
-        "or an .npz of its variables; groupvit: a checkpoint of the authors', "
-        "Hugging Face's or ours",
+        help="groupvit: a checkpoint of the authors', Hugging Face's or ours; "
+        'lseg: a Lightning checkpoint or its state dict; vild: a '
+        'TensorFlow checkpoint (its prefix, .index or folder), or an .npz of '
+        'its variables',
     )
     parser.add_argument('target', metavar='DST', help='.safetensors or .pth')
     parser.add_argument(
@@ -132,10 +133,18 @@ def add_convert_options(parser: argparse.ArgumentParser) -> None:
         'recipe that the checkpoint fits',
     )
     parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE'
+    )
+    parser.add_argument(
         '--annotations',
         metavar='FILE',
-        help='vild: LVIS v1 annotations: their frequency letters say which '
+        help='vild: LVIS v1 annotations; their frequency letters say which '
         'names had boxes in training',
+    )
+    parser.add_argument(
+        '--clip',
+        metavar='FILE',
+        help='lseg: a CLIP that the text tower inside is compared with',
     )
     parser.add_argument(
         '--layout',
@@ -145,38 +154,51 @@ def add_convert_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def convert_groupvit(args):
+    """Convert a GroupViT between layouts; return the report."""
+    from mmclip.groupvit.convert import convert_release
+
+    return convert_release(args.source, args.target, args.layout)
+
+
+def convert_lseg(args):
+    """Convert LSeg's release; return the report."""
+    from mmclip.clip.checkpoint import read_state
+    from mmclip.lseg.checkpoint import read_lightning
+    from mmclip.lseg.convert import convert_release, recipe_for
+
+    state = read_lightning(args.source)
+    args.config = args.config or recipe_for(state)
+    clip = read_state(args.clip) if args.clip else None
+    return convert_release(state, args.target, read_config(args), clip)
+
+
+def convert_vild(args):
+    """Convert ViLD's release; return the report."""
+    from mmclip.vild.convert import convert_release, recipe_for
+    from mmclip.vild.tf_bundle import open_variables
+
+    variables = open_variables(args.source)
+    args.config = args.config or recipe_for(list(variables))
+    return convert_release(
+        variables, args.target, read_config(args), args.annotations
+    )
+
+
+CONVERT = dict(
+    groupvit=convert_groupvit, lseg=convert_lseg, vild=convert_vild
+)
+
+
 def convert(args) -> int:
     """Convert, print what went where; 1 if the two sides do not fit."""
-    report = CONVERTERS[args.method](args)
+    report = CONVERT[args.method](args)
     print('\n'.join(report.lines()))
     if not report.complete:
         print(f'error: {args.target} was not written', file=sys.stderr)
         return 1
     print(f'written: {args.target}')
     return 0
-
-
-def convert_vild(args):
-    """Convert a TensorFlow release of ViLD."""
-    from mmengine.config import Config
-
-    from mmclip.vild.convert import convert_release, recipe_for
-    from mmclip.vild.tf_bundle import open_variables
-
-    variables = open_variables(args.source)
-    recipe = args.config or recipe_for(list(variables))
-    cfg = Config.fromfile(jobs.find_config(recipe))
-    return convert_release(variables, args.target, cfg, args.annotations)
-
-
-def convert_groupvit(args):
-    """Convert a GroupViT between layouts."""
-    from mmclip.groupvit.convert import convert_release
-
-    return convert_release(args.source, args.target, args.layout)
-
-
-CONVERTERS = {'vild': convert_vild, 'groupvit': convert_groupvit}
 
 
 def detect(args) -> None:

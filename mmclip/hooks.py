@@ -246,6 +246,7 @@ class ReportHook(Hook):
         pictures: Folder inside the work directory to point at.
         next_steps: Lines to print last; ``{config}``, ``{checkpoint}`` and
             ``{work_dir}`` are filled in.
+        scale: Factor on the figures: 100 for fractions, 1 for percent.
     """
 
     priority = 'VERY_LOW'
@@ -255,9 +256,10 @@ class ReportHook(Hook):
         metrics: list[str],
         pictures: str | None = 'pictures',
         next_steps: tuple[str, ...] = (),
+        scale: float = 100,
     ):
         self.metrics, self.pictures = metrics, pictures
-        self.next_steps = next_steps
+        self.next_steps, self.scale = next_steps, scale
 
     def after_val_epoch(self, runner, metrics=None):
         """Keep the newest figures."""
@@ -269,7 +271,7 @@ class ReportHook(Hook):
             return
         figures = getattr(self, '_last', {})
         lines = [
-            f'  {key.split("/")[-1]:<24} {100 * value:5.1f}'
+            f'  {key.split("/")[-1]:<24} {self.scale * value:5.1f}'
             for end in self.metrics
             for key, value in figures.items()
             if key.endswith(end)

@@ -13,6 +13,7 @@ METHODS = {
     'mmclip.clip.text': ('CLIPTextEncoder',),
     'mmclip.clip.timm_backbone': ('FrozenTimmBackbone',),
     'mmclip.clip.vocabulary': ('Vocabulary',),
+    'mmclip.clip.segmentor': ('OpenVocabEncoderDecoder',),
     'mmclip.groupvit': (
         'GroupViTBackbone',
         'GroupViTPretrainer',
@@ -21,6 +22,13 @@ METHODS = {
         'MultiLabelContrastiveLoss',
     ),
     'mmclip.groupvit.segmentor': ('GroupViTSegmentor',),
+    'mmclip.lseg': (
+        'DPTNeck',
+        'LSeg',
+        'LSegHead',
+        'LSegViT',
+        'SumLogitsTTAModel',
+    ),
     'mmclip.vild': (
         'CropCLIPScores',
         'EmbeddingL1Loss',

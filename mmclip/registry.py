@@ -104,10 +104,13 @@ DATA = (
     'mmclip.data.ov_datasets',
     'mmclip.data.shapes_dataset',
     'mmclip.data.transfer_datasets',
+    'mmclip.lseg.zero_shot_datasets',
 )
 DATASETS = _child(root.DATASETS, *DATA)
 TRANSFORMS = _child(
     root.TRANSFORMS, 'mmclip.groupvit.transforms', 'mmclip.vild.transforms'
 )
-METRICS = _child(root.METRICS, 'mmclip.evaluation')
+METRICS = _child(
+    root.METRICS, 'mmclip.evaluation', 'mmclip.lseg.zero_shot_metric'
+)
 HOOKS = _child(root.HOOKS, 'mmclip.hooks')

@@ -100,6 +100,8 @@ def draw_sample(
         score_thr: Least score drawn.
         min_side: As in :func:`draw_detections`.
     """
+    if 'pred_sem_seg' in found:
+        return draw_maps(inputs, truth, found, classes, min_side)
     height, width = found.img_shape
     image = np.ascontiguousarray(
         inputs[[2, 1, 0], :height, :width].permute(1, 2, 0).cpu().numpy()
@@ -127,6 +129,103 @@ def draw_sample(
         min_side=min_side,
     )
     return np.concatenate([left, right], axis=1)
+
+
+def draw_maps(inputs, truth, found, classes, min_side: int) -> np.ndarray:
+    """Draw semantic maps, the truth on the left; see :func:`draw_sample`."""
+    label = found.pred_sem_seg.data.squeeze().cpu().numpy()
+    image = inputs[[2, 1, 0]].permute(1, 2, 0).cpu().numpy()
+    image = np.ascontiguousarray(image[..., :3], np.uint8)
+    names = found.get('label_names', classes)
+    if 'gt_sem_seg' not in truth:
+        return draw_segmentation(image, label, names, min_side)
+    true = truth.gt_sem_seg.data.squeeze().cpu().numpy()
+    both = [*seen_names(true, classes), *seen_names(label, names)]
+    order = list(dict.fromkeys(both))  # one colour a name on both sides
+    left = draw_segmentation(image, true, classes, min_side, order)
+    right = draw_segmentation(image, label, names, min_side, order)
+    high = max(len(left), len(right))
+    return np.concatenate(
+        [
+            np.pad(side, ((0, high - len(side)), (0, 0), (0, 0)))
+            for side in (left, right)
+        ],
+        axis=1,
+    )
+
+
+def draw_segmentation(
+    image: np.ndarray,
+    label: np.ndarray,
+    names,
+    min_side: int = 0,
+    order=None,
+) -> np.ndarray:
+    """Tint an image by its semantic map, with a legend below.
+
+    Args:
+        image: (H, W, 3) RGB.
+        label: Indices of ``names``, (h, w); others, such as 255, are not
+            tinted. A name 'background' is not tinted either.
+        names: What the labels mean.
+        min_side: The picture is enlarged until its longer side has so many
+            pixels.
+        order: Names by their colours; by default those seen, the largest
+            first.
+
+    Returns:
+        The picture, (H' + legend, W', 3) RGB.
+    """
+    height, width = image.shape[:2]
+    zoom = max(1.0, min_side / max(height, width))
+    size = round(width * zoom), round(height * zoom)
+    picture = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    label = cv2.resize(
+        np.asarray(label, np.int32), size, interpolation=cv2.INTER_NEAREST
+    )
+    shown = seen_names(label, names)
+    order = order or shown
+    colours = [PALETTE[order.index(n) % len(PALETTE)] for n in shown]
+    for name, colour in zip(shown, colours):
+        mask = label == list(names).index(name)
+        tint = 0.5 * picture[mask] + 0.5 * colour
+        picture[mask] = tint.astype(np.uint8)
+        edge = cv2.Canny(mask.astype(np.uint8) * 255, 50, 150) > 0
+        picture[edge] = colour
+    return np.concatenate([picture, legend(shown, colours, size)])
+
+
+def seen_names(label: np.ndarray, names) -> list[str]:
+    """Return the names that a map shows, the largest first."""
+    counts = {
+        names[k]: int((label == k).sum())
+        for k in np.unique(label).tolist()
+        if 0 <= k < len(names) and names[k] != 'background'
+    }
+    return sorted(counts, key=counts.get, reverse=True)
+
+
+def legend(names, colours, size, line: int = 20, most: int = 8) -> np.ndarray:
+    """Write ``names`` in their colours, two columns, as wide as ``size``."""
+    shown = list(names[:most])
+    if len(names) > most:
+        shown[-1] = f'and {len(names) - most + 1} more'
+    field = np.full((line * (most // 2), size[0], 3), 255, np.uint8)
+    for i, name in enumerate(shown):
+        x, y = (i % 2) * (size[0] // 2), (i // 2 + 1) * line
+        corners = (x + 3, y - 14), (x + 15, y - 4)
+        cv2.rectangle(field, *corners, colours[i].tolist(), -1)
+        cv2.putText(
+            field,
+            name,
+            (x + 20, y - 5),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.45,
+            (0, 0, 0),
+            1,
+            cv2.LINE_AA,
+        )
+    return field
 
 
 def save_picture(path, picture: np.ndarray) -> None:

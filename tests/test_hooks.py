@@ -158,6 +158,19 @@ def test_the_report_names_figures_pictures_and_next_steps(tmp_path):
     assert lines[4] == 'test.py a.py iter_8.pth'
 
 
+def test_a_report_leaves_percent_as_they_are(tmp_path):
+    said = []
+    runner = SimpleNamespace(
+        work_dir=str(tmp_path),
+        cfg=SimpleNamespace(filename=None),
+        logger=SimpleNamespace(info=said.append),
+    )
+    hook = ReportHook(metrics=['novel_mIoU'], pictures=None, scale=1)
+    hook.after_val_epoch(runner, {'novel_mIoU': 12.34})
+    hook.after_train(runner)
+    assert said[0].split()[1:] == ['novel_mIoU', '12.3']
+
+
 @pytest.mark.parametrize('finished', [True, False])
 def test_a_report_without_validation_still_ends_well(finished, tmp_path):
     said = []

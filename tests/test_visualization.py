@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 import torch
 from mmdet.structures import DetDataSample
-from mmengine.structures import InstanceData
+from mmengine.structures import InstanceData, PixelData
+from mmseg.structures import SegDataSample
 
 from mmclip.visualization import (
     PALETTE,
     draw_detections,
     draw_sample,
+    draw_segmentation,
     save_picture,
 )
 
@@ -105,3 +107,36 @@ def test_a_picture_is_written_whole_in_its_colours(tmp_path):
     save_picture(tmp_path / 'new' / 'red.png', red)
     assert (cv2.imread(str(tmp_path / 'new/red.png')) == [0, 0, 255]).all()
     assert len(list((tmp_path / 'new').iterdir())) == 1
+
+
+def test_a_map_tints_what_has_a_name_and_lists_it_below():
+    label = np.full((40, 60), 255)
+    label[:20, :30], label[30:] = 1, 0
+    picture = draw_segmentation(GREY, label, ['background', 'cat'])
+    assert picture.shape[0] > 40
+    assert (picture[5:15, 5:25] != 128).any(axis=-1).all()
+    assert (picture[22:38, 5:55] == 128).all()
+    below = picture[40:]
+    assert (below == PALETTE[0]).all(axis=-1).any()
+    assert not (below == PALETTE[1]).all(axis=-1).any()
+
+
+def test_the_legend_of_many_names_says_how_many_are_left_out():
+    label = np.arange(60)[None].repeat(40, axis=0)
+    names = [f'name {k}' for k in range(60)]
+    few = draw_segmentation(GREY, label % 8, names)
+    many = draw_segmentation(GREY, label, names)
+    assert few.shape == many.shape
+    assert (few[40:] != many[40:]).any()
+
+
+def test_a_sample_of_maps_shows_truth_and_finding():
+    inputs = torch.full((3, 40, 60), 128, dtype=torch.uint8)
+    truth, found = SegDataSample(), SegDataSample()
+    found.pred_sem_seg = PixelData(data=torch.zeros(1, 40, 60).long())
+    found.set_metainfo(dict(label_names=['dog']))
+    alone = draw_sample(inputs, truth, found, ['cat'], 0.3, 60)
+    truth.gt_sem_seg = PixelData(data=torch.zeros(1, 40, 60).long())
+    both = draw_sample(inputs, truth, found, ['cat'], 0.3, 60)
+    assert alone.shape[1] == 60
+    assert both.shape[1] == 120

@@ -36,6 +36,8 @@ class CLIPImageEncoder(nn.Module):
             checkpoint='mmclip://RN50/openai')``: weights that are read when a
             training starts and then live in its checkpoints, where
             ``pretrained`` are read now.
+        out_class_token: Whether ``forward`` returns pairs of a map and the
+            class token (B, C) of the same layer, which a ViT has.
 
     Attributes:
         tower (nn.Module): The wrapped tower; ``tower.visual`` is open_clip's.
@@ -53,6 +55,7 @@ class CLIPImageEncoder(nn.Module):
         out_indices: tuple[int, ...] | None = None,
         frozen: bool = True,
         init_cfg: dict | None = None,
+        out_class_token: bool = False,
     ) -> None:
         super().__init__()
         self.init_cfg = init_cfg
@@ -60,6 +63,12 @@ class CLIPImageEncoder(nn.Module):
             model, _ = load_clip(model, pretrained)
         visual = getattr(model, 'visual', model)
         self.tower = image_tower(visual, out_indices)
+        if out_class_token and not isinstance(self.tower, ViTTower):
+            raise ValueError(
+                f'out_class_token=True: {type(visual).__name__} is no ViT of '
+                'open_clip, so its layers have no class token'
+            )
+        self.out_class_token = out_class_token
         self.out_channels = self.tower.out_channels
         self.strides = self.tower.strides
         self.mean = tuple(getattr(visual, 'image_mean', None) or CLIP_MEAN)
@@ -111,8 +120,11 @@ class CLIPImageEncoder(nn.Module):
             x: Normalised images (B, 3, H, W), of any size.
 
         Returns:
-            A map (B, C, h, w) for each layer.
+            A map (B, C, h, w) for each layer, or a pair of it and a class
+            token.
         """
+        if self.out_class_token:
+            return tuple(self.tower.layers_with_class(x))
         return tuple(self.tower.layers(x))
 
     def pooled(self, x: Tensor, *, normalize: bool = True) -> Tensor:

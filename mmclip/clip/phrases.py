@@ -34,3 +34,22 @@ def split_phrases(text) -> list[str] | dict:
             "'red circle . blue square'"
         )
     return names
+
+
+def runs_of_text(samples: list) -> list[tuple]:
+    """Group neighbours that ask for the same names.
+
+    Args:
+        samples: Data samples, some with a field ``text``.
+
+    Returns:
+        ``[(text or None, range of indices), ...]``, in order.
+    """
+    texts = [getattr(sample, 'text', None) for sample in samples]
+    starts = [
+        i for i, text in enumerate(texts) if i == 0 or text != texts[i - 1]
+    ]
+    return [
+        (texts[start], range(start, stop))
+        for start, stop in zip(starts, [*starts[1:], len(texts)])
+    ]

@@ -182,10 +182,14 @@ class ViTTower(nn.Module):
 
     def layers(self, x: Tensor) -> list[Tensor]:
         """Return the chosen blocks' positions, each (B, C, h, w)."""
+        return [positions for positions, _ in self.layers_with_class(x)]
+
+    def layers_with_class(self, x: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return ``layers``, each with its class token (B, C)."""
         wanted = [self.blocks[k] for k in self.out_indices]
         with outputs_of(wanted, stop=True) as tokens:
             self.run(x)
-        return [tokens_to_map(t, self.grid(x)) for t in tokens]
+        return [(tokens_to_map(t, self.grid(x)), t[:, 0]) for t in tokens]
 
     def pooled(self, x: Tensor) -> Tensor:
         """Return the image embeddings (B, D)."""

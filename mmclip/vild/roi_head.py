@@ -13,7 +13,7 @@ from mmdet.structures.bbox import bbox2roi
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmclip.clip.phrases import split_phrases
+from mmclip.clip.phrases import runs_of_text, split_phrases
 from mmclip.registry import MODELS
 from mmclip.vild.base_names import BaseNames, novel_mask
 from mmclip.vild.distillation_targets import (
@@ -424,15 +424,3 @@ def check_labels(
             "alone (classes_of=('base', )), or set novel_policy=None to train "
             'with the boxes of all names'
         )
-
-
-def runs_of_text(samples: list) -> list[tuple]:
-    """Group neighbours: ``[(text or None, range of indices), ...]``."""
-    texts = [getattr(sample, 'text', None) for sample in samples]
-    starts = [
-        i for i, text in enumerate(texts) if i == 0 or text != texts[i - 1]
-    ]
-    return [
-        (texts[start], range(start, stop))
-        for start, stop in zip(starts, [*starts[1:], len(texts)])
-    ]

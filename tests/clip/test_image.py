@@ -292,3 +292,19 @@ def test_a_half_precision_tower_keeps_its_dtype(tiny_clip):
     x = images('vit', more=(8, 8)).bfloat16()
     assert encoder.pooled(x).dtype == torch.bfloat16
     assert encoder.dense(x).dtype == torch.bfloat16
+
+
+def test_a_vit_gives_each_layers_class_token_where_asked(tiny_clip):
+    clip, image = tiny_clip('vit'), torch.randn(2, 3, 32, 48)
+    plain = CLIPImageEncoder(clip, out_indices=(0, 2))(image)
+    pairs = CLIPImageEncoder(clip, out_indices=(0, 2), out_class_token=True)(
+        image
+    )
+    for alone, (places, token) in zip(plain, pairs):
+        assert torch.equal(alone, places)
+        assert token.shape == (2, 48)
+
+
+def test_a_resnet_has_no_class_token(tiny_clip):
+    with pytest.raises(ValueError, match='no class token'):
+        CLIPImageEncoder(tiny_clip('resnet'), out_class_token=True)

@@ -5,7 +5,8 @@ from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from mmclip.vild.roi_head import check_labels, runs_of_text
+from mmclip.clip.phrases import runs_of_text
+from mmclip.vild.roi_head import check_labels
 from tests.vild.tiny import NAMES, tiny_vild
 
 

@@ -1,0 +1,8 @@
+"""LSeg: pixels and class names in one space (Li et al., ICLR 2022)."""
+
+from mmclip.lseg.backbone import LSegViT
+from mmclip.lseg.head import LSegHead
+from mmclip.lseg.neck import DPTNeck
+from mmclip.lseg.segmentor import LSeg, SumLogitsTTAModel
+
+__all__ = ['DPTNeck', 'LSeg', 'LSegHead', 'LSegViT', 'SumLogitsTTAModel']

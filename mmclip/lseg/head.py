@@ -1,0 +1,351 @@
+"""Compare every pixel with the text of every name.
+
+B images, F channels of the neck, K names, D embedding width, h x w positions
+at half the image's resolution.
+
+Convention: scores are brought to the image's size bilinearly with
+align_corners=True.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from torch import Tensor, nn
+
+from mmclip.clip.phrases import split_phrases
+from mmclip.lseg.background import Background
+from mmclip.lseg.spatial_block import SpatialBlock
+from mmclip.lseg.word_lists import spoken, word_list
+from mmclip.registry import MODELS
+
+CROSS_ENTROPY = dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True)
+REMEMBERED = 512  # vocabularies that came with samples
+
+
+@MODELS.register_module()
+class LSegHead(BaseDecodeHead):
+    """Pixel embeddings x text embeddings (LSeg, section 3).
+
+    The text tower runs once a vocabulary. One class serves closed sets, any
+    other names, and the zero-shot protocol, in which each image brings its
+    own two names in ``data_sample.text``.
+
+    Args:
+        vocabulary: Config of a :class:`mmclip.clip.Vocabulary`. It may be
+            empty until a checkpoint or ``set_vocabulary`` fills it.
+        in_channels: F.
+        embed_dims: D, where the vocabulary cannot tell it.
+        logit_scale: Factor on the cosines. As released it is a constant.
+        learnable_scale: Whether its logarithm is trained (at most 100).
+        spatial_block: ``dict(kind='bottleneck', depth=2,
+            activation='lrelu')``; see :class:`SpatialBlock`.
+        background: ``dict(kind='words' | 'threshold' | 'learnt', ...)``; see
+            :class:`Background`.
+        phrases: What to say for a name instead of the name, ``{name:
+            [phrases]}`` or a key of :mod:`mmclip.lseg.word_lists`. The
+            phrases' embeddings are averaged. It holds for each vocabulary
+            that comes as a list of names.
+        kwargs: Further arguments of mmseg's ``BaseDecodeHead``.
+
+    Raises:
+        ValueError: D is not known.
+    """
+
+    def __init__(
+        self,
+        vocabulary: dict,
+        in_channels: int = 256,
+        *,
+        embed_dims: int | None = None,
+        logit_scale: float = 1 / 0.07,
+        learnable_scale: bool = False,
+        spatial_block: dict | None = None,
+        background: dict | None = None,
+        phrases: str | dict | None = None,
+        loss_decode: dict | Sequence[dict] = CROSS_ENTROPY,
+        align_corners: bool = True,
+        init_cfg: dict | None = None,
+        **kwargs,
+    ) -> None:
+        phrases = word_list(phrases)
+        names = vocabulary.get('names')
+        if isinstance(names, (list, tuple)) and 'embeddings' not in vocabulary:
+            vocabulary = dict(vocabulary, names=spoken(names, phrases))
+        built = MODELS.build(vocabulary)
+        embed_dims = (
+            embed_dims or built.embed_dims or built.embeddings.shape[1]
+        )
+        if not embed_dims:
+            raise ValueError(
+                'the width of the text embeddings is not known before there '
+                'are names: set embed_dims in the vocabulary (512 for '
+                'ViT-B-32, 128 for shapes-clip)'
+            )
+        super().__init__(
+            in_channels,
+            embed_dims,
+            num_classes=max(len(built), 3),  # 1 and 2 make mmseg warn
+            dropout_ratio=0,
+            loss_decode=loss_decode,
+            align_corners=align_corners,
+            init_cfg=init_cfg,
+            **kwargs,
+        )
+        self.conv_seg = None
+        self.vocabulary, self.phrases = built, phrases
+        self.project = nn.Conv2d(in_channels, embed_dims, 1)
+        self.learnable_scale, self.constant_scale = (
+            learnable_scale,
+            logit_scale,
+        )
+        if learnable_scale:
+            self.log_scale = nn.Parameter(torch.tensor(math.log(logit_scale)))
+        self.spatial_block = spatial_block and SpatialBlock(**spatial_block)
+        self.background = background and Background(
+            **{
+                'vocabulary': vocabulary,
+                'embed_dims': embed_dims,
+                **background,
+            }
+        )
+        self._remembered: dict[str, Tensor] = {}
+        self._follow_vocabulary()
+
+    # ---- names ----
+
+    def set_vocabulary(self, vocabulary, names=None) -> None:
+        """Classify among other names from now on.
+
+        Args:
+            vocabulary: Names, ``{name: [phrases]}``, or embeddings (K, D);
+                see :meth:`mmclip.clip.Vocabulary.set`.
+            names: The names of embeddings.
+        """
+        if names is None and isinstance(vocabulary, (list, tuple)):
+            vocabulary = self.spoken(list(vocabulary))
+        self.vocabulary.set(vocabulary, names)
+        self._follow_vocabulary()
+
+    def spoken(self, names: list[str]) -> dict[str, list[str]]:
+        """Return what is encoded for each name."""
+        said = spoken(names, self.phrases)
+        own = getattr(self.background, 'name', None)
+        others = [name for name in names if name != own]
+        if own in said and others:
+            # Its row is replaced, and a small CLIP may not know the word.
+            said[own] = said[others[0]]
+        return said
+
+    def _follow_vocabulary(self) -> None:
+        """Tell mmseg how many names there are."""
+        self.num_classes = self.out_channels = len(self.vocabulary)
+
+    @contextmanager
+    def speaking(self, text):
+        """Answer in the names of ``text`` within the block.
+
+        Args:
+            text: ``'sky . dog'``, names, ``{name: [phrases]}``, or None for
+                the vocabulary as it is.
+        """
+        if text is None:
+            yield
+            return
+        kept = list(self.vocabulary.names), self.vocabulary.embeddings
+        text = split_phrases(text)
+        known = self._remembered.get(repr(text))
+        if known is not None:
+            self.set_vocabulary(known, list(text))
+        else:
+            self.set_vocabulary(text)
+            self.remember(text, self.vocabulary.embeddings)
+        try:
+            yield
+        finally:
+            if kept[0]:
+                self.set_vocabulary(kept[1], kept[0])
+
+    def remember(self, text, embeddings: Tensor) -> None:
+        """Keep what a ``text`` of samples is encoded to.
+
+        Args:
+            text: Names, or ``{name: [phrases]}``.
+            embeddings: (K, D).
+        """
+        if len(self._remembered) < REMEMBERED:
+            self._remembered[repr(text)] = embeddings
+
+    @property
+    def logit_scale(self) -> Tensor | float:
+        """Factor on the cosines."""
+        if self.learnable_scale:
+            return self.log_scale.exp().clamp(max=100)
+        return self.constant_scale
+
+    # ---- scores ----
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Score every name at half the image's resolution.
+
+        Args:
+            inputs: The neck's map (B, F, h, w).
+
+        Returns:
+            Scores (B, K, h, w).
+
+        Raises:
+            RuntimeError: The vocabulary is empty.
+        """
+        scores = self.cosines(self.embed(inputs))
+        return self.regularise(scores)
+
+    def embed(self, inputs: Tensor) -> Tensor:
+        """Map the neck's (B, F, h, w) to pixel embeddings (B, D, h, w).
+
+        They are not of unit length.
+        """
+        return self.project(inputs)
+
+    def cosines(
+        self, pixels: Tensor, part: slice = slice(None), norm=None
+    ) -> Tensor:
+        """Score some names before the spatial block.
+
+        Args:
+            pixels: Pixel embeddings (B, D, h, w).
+            part: The names wanted.
+            norm: ``pixel_norms(pixels)``, where that is known.
+        """
+        texts = self._texts()
+        norm = pixel_norms(pixels) if norm is None else norm
+        factor = self.logit_scale
+
+        def score(some: Tensor) -> Tensor:
+            return pixel_scores(pixels, norm, some, factor)
+
+        scores = score(texts[part])
+        row, rows = self.background_row, range(len(texts))[part]
+        if row not in rows:
+            return scores
+        row = rows.index(row)
+        stand_in = self.background(score, norm, factor).to(scores)
+        return torch.cat(
+            [scores[:, :row], stand_in, scores[:, row + 1 :]], dim=1
+        )
+
+    def _texts(self) -> Tensor:
+        texts = self.vocabulary.embeddings  # (K, D)
+        if len(texts) == 0:
+            raise RuntimeError(
+                'the vocabulary is empty: give names or embeddings in the '
+                "config, add dict(type='mmclip.VocabularyHook') to "
+                'custom_hooks so that it follows the dataset, load a '
+                'checkpoint, or call model.set_vocabulary(names)'
+            )
+        return texts
+
+    @property
+    def background_row(self) -> int | None:
+        """Which of the names is the background, None if none is."""
+        names = self.vocabulary.names
+        if self.background is None or self.background.name not in names:
+            return None
+        return names.index(self.background.name)
+
+    def regularise(
+        self, scores: Tensor, largest: list[Tensor] | None = None
+    ) -> Tensor:
+        """Apply the spatial block, if there is one."""
+        if self.spatial_block is None:
+            return scores
+        return self.spatial_block(scores, largest)
+
+    def chunks(self, pixels: Tensor, size: int) -> Iterator[Tensor]:
+        """Yield ``forward``'s scores for ``size`` names at a time.
+
+        Args:
+            pixels: What ``embed`` returned.
+            size: Names at a time.
+        """
+        count = len(self._texts())
+        parts = [slice(k, k + size) for k in range(0, count, size)]
+        norm = pixel_norms(pixels)
+        largest = None
+        if self.spatial_block is not None:
+            largest = self.spatial_block.largest(
+                lambda: (self.cosines(pixels, part, norm) for part in parts)
+            )
+        for part in parts:
+            yield self.regularise(self.cosines(pixels, part, norm), largest)
+
+    def loss_by_feat(self, seg_logits: Tensor, batch_data_samples) -> dict:
+        """Compute the losses; labels index the names.
+
+        Raises:
+            ValueError: A label lies beyond the names.
+        """
+        check_labels(
+            self._stack_batch_gt(batch_data_samples),
+            seg_logits.shape[1],
+            self.ignore_index,
+        )
+        return super().loss_by_feat(seg_logits, batch_data_samples)
+
+
+def pixel_norms(pixels: Tensor) -> Tensor:
+    """Return the lengths (B, 1, h, w) of pixel embeddings (B, D, h, w)."""
+    norm = torch.linalg.vector_norm(
+        pixels, dim=1, keepdim=True, dtype=torch.float32
+    )
+    return norm.clamp_min(1e-12)
+
+
+def pixel_scores(
+    pixels: Tensor, norm: Tensor, texts: Tensor, scale: Tensor | float
+) -> Tensor:
+    """Return scaled cosines, as ``cosine_logits(..., dim=1)`` does.
+
+    The division by the pixels' lengths comes after the product, which saves
+    a normalised copy of all pixels.
+
+    Args:
+        pixels: Pixel embeddings (B, D, h, w).
+        norm: Their lengths (B, 1, h, w).
+        texts: Text embeddings (K, D) of any length.
+        scale: Factor on the cosine.
+
+    Returns:
+        Scores (B, K, h, w).
+
+    Raises:
+        ValueError: The widths differ.
+    """
+    if pixels.shape[1] != texts.shape[1]:
+        raise ValueError(
+            f'pixel embeddings are {pixels.shape[1]} wide but the text '
+            f'embeddings are {texts.shape[1]} wide: set embed_dims to the '
+            'width of the text tower'
+        )
+    unit = F.normalize(texts.float(), dim=1).to(pixels.dtype)
+    products = F.conv2d(pixels, unit[:, :, None, None])  # (B, K, h, w)
+    return products * (scale / norm).to(products.dtype)
+
+
+def check_labels(labels: Tensor, num_names: int, ignore_index: int) -> None:
+    """Raise a ValueError where a label has no name."""
+    valid = labels[labels != ignore_index]
+    if valid.numel() == 0:
+        return
+    low, high = int(valid.min()), int(valid.max())
+    if low < 0 or high >= num_names:
+        raise ValueError(
+            f'a pixel has label {low if low < 0 else high} but the vocabulary '
+            f'has {num_names} names (and {ignore_index} is ignored): the '
+            'dataset has other classes; add '
+            "dict(type='mmclip.VocabularyHook') to custom_hooks, give the "
+            'same names to both, or set reduce_zero_label'
+        )

@@ -1,0 +1,191 @@
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+
+from mmclip.clip.similarity import cosine_logits
+from mmclip.lseg.head import (
+    LSegHead,
+    check_labels,
+    pixel_norms,
+    pixel_scores,
+)
+from tests.lseg.tiny import NAMES, TABLE, vocabulary
+
+
+def head(names=NAMES[:4], **options):
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        return LSegHead(vocabulary(names), 8, **options).eval()
+
+
+@pytest.fixture
+def features():
+    torch.manual_seed(1)
+    return torch.randn(2, 8, 5, 6)
+
+
+BLOCKS = [
+    None,
+    dict(kind='bottleneck', depth=2, activation='tanh'),
+    dict(kind='depthwise', depth=2, activation='relu'),
+]
+
+
+@pytest.mark.parametrize('count', [1, 5])
+@pytest.mark.parametrize('batch', [1, 2])
+def test_every_name_is_scored_at_every_position(features, batch, count):
+    found = head(NAMES[:count])(features[:batch])
+    assert found.shape == (batch, count, 5, 6)
+
+
+def test_scores_are_cosines_times_a_constant(features):
+    model = head()
+    wanted = cosine_logits(
+        model.embed(features), model.vocabulary.embeddings, 1 / 0.07, dim=1
+    )
+    torch.testing.assert_close(model(features), wanted)
+    assert 'log_scale' not in model.state_dict()
+
+
+def test_embeddings_of_any_length_give_the_same_scores(features):
+    norm = pixel_norms(features)
+    texts = torch.randn(3, 8)
+    torch.testing.assert_close(
+        pixel_scores(features, norm, 5 * texts, 2.0),
+        pixel_scores(features, norm, texts, 2.0),
+    )
+
+
+def test_a_black_pixel_embedding_scores_zero_and_not_nan():
+    nothing = torch.zeros(1, 8, 1, 1)
+    scores = pixel_scores(nothing, pixel_norms(nothing), torch.ones(2, 8), 9.0)
+    assert (scores == 0).all()
+
+
+@pytest.mark.parametrize('block', BLOCKS)
+def test_permuting_the_names_permutes_the_scores(features, block):
+    model, order = head(spatial_block=block), [2, 0, 3, 1]
+    first = model(features)
+    model.set_vocabulary([NAMES[k] for k in order])
+    torch.testing.assert_close(
+        model(features) / 14, first[:, order] / 14, rtol=0, atol=1e-6
+    )
+
+
+def test_another_name_leaves_the_other_scores_as_they_are(features):
+    model = head(NAMES[:3])
+    first = model(features)
+    model.set_vocabulary(NAMES[:5])
+    torch.testing.assert_close(
+        model(features)[:, :3] / 14, first / 14, rtol=0, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize('block', BLOCKS)
+@pytest.mark.parametrize('size', [1, 3, 8, 100])
+@pytest.mark.parametrize(
+    'background', [None, dict(kind='words', words=['boat', 'road'])]
+)
+def test_names_in_chunks_score_as_all_at_once(
+    features, block, size, background
+):
+    if background:
+        background = dict(background, name='other')
+    model = head(NAMES, spatial_block=block, background=background)
+    parts = list(model.chunks(model.embed(features), size))
+    assert {part.shape[1] for part in parts[:-1]} <= {size}
+    torch.testing.assert_close(
+        torch.cat(parts, dim=1), model(features), rtol=1e-6, atol=1e-6
+    )
+
+
+def test_a_learnable_scale_is_trained_and_saved(features):
+    model = head(learnable_scale=True, logit_scale=10)
+    torch.testing.assert_close(model(features), head(logit_scale=10)(features))
+    model(features).square().sum().backward()
+    assert model.log_scale.grad != 0
+    model.log_scale.data.fill_(50)
+    assert model.logit_scale == 100
+
+
+def test_the_text_encoder_runs_once_a_vocabulary(features, monkeypatch):
+    from mmclip.clip import vocabulary as room
+
+    calls = []
+    encode = room.encode_names
+    monkeypatch.setattr(
+        room,
+        'encode_names',
+        lambda *args: calls.append(1) or encode(*args),
+    )
+    model = head()
+    before = len(calls)
+    for _ in range(3):
+        model(features)
+        with model.speaking('boat . road'):
+            model(features)
+    assert len(calls) - before == 1
+
+
+def test_a_text_holds_within_its_block_alone(features):
+    model = head()
+    with model.speaking(['boat', 'road', 'sky']):
+        assert model(features).shape[1] == model.num_classes == 3
+    assert model.vocabulary.names == NAMES[:4]
+    assert model.num_classes == 4
+
+
+def test_phrases_are_said_instead_of_the_name(features):
+    said = head(['pet', 'sky'], phrases={'pet': ['dog', 'cow']})
+    plain = head(['dog', 'sky'])
+    plain.set_vocabulary({'pet': ['dog', 'cow'], 'sky': ['sky']})
+    torch.testing.assert_close(said(features), plain(features))
+    assert said.vocabulary.names == ['pet', 'sky']
+
+
+def test_phrases_hold_for_names_that_come_later(features):
+    model = head(None, phrases={'pet': 'dog'})
+    model.set_vocabulary(['sky', 'pet'])
+    with model.speaking('pet'):
+        torch.testing.assert_close(model(features), head(['dog'])(features))
+
+
+def test_embeddings_take_the_place_of_names(features):
+    model = head(None)
+    model.set_vocabulary(TABLE[:3], ['a', 'b', 'c'])
+    torch.testing.assert_close(model(features), head(NAMES[:3])(features))
+
+
+def test_an_empty_vocabulary_says_how_to_fill_it(features):
+    with pytest.raises(RuntimeError, match='the vocabulary is empty'):
+        head(None)(features)
+    with pytest.raises(ValueError, match='the list is empty'):
+        head().set_vocabulary([])
+
+
+def test_an_unknown_width_is_refused():
+    config = dict(type='mmclip.Vocabulary')
+    with pytest.raises(ValueError, match='embed_dims'):
+        LSegHead(config, 8)
+
+
+def test_pixels_of_another_width_are_refused():
+    with pytest.raises(ValueError, match='16 wide'):
+        pixel_scores(
+            torch.ones(1, 8, 1, 1),
+            torch.ones(1, 1, 1, 1),
+            torch.ones(2, 16),
+            1,
+        )
+
+
+@pytest.mark.parametrize('label', [4, -1])
+def test_a_label_without_name_is_refused(label):
+    labels = torch.tensor([[0, label, 255]])
+    with pytest.raises(ValueError, match=f'label {label} but'):
+        check_labels(labels, 4, 255)
+
+
+def test_ignored_labels_are_no_fault():
+    check_labels(torch.full((1, 2, 2), 255), 4, 255)
+    check_labels(torch.tensor([[-1, 3]]), 4, -1)
