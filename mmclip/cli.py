@@ -185,9 +185,7 @@ def convert_vild(args):
     )
 
 
-CONVERT = dict(
-    groupvit=convert_groupvit, lseg=convert_lseg, vild=convert_vild
-)
+CONVERT = dict(groupvit=convert_groupvit, lseg=convert_lseg, vild=convert_vild)
 
 
 def convert(args) -> int:
