@@ -121,7 +121,8 @@ def add_convert_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'source',
         metavar='SRC',
-        help='lseg: a Lightning checkpoint or its state dict; vild: a '
+        help="groupvit: a checkpoint of the authors', Hugging Face's or ours; "
+        'lseg: a Lightning checkpoint or its state dict; vild: a '
         'TensorFlow checkpoint (its prefix, .index or folder), or an .npz of '
         'its variables',
     )
@@ -145,6 +146,19 @@ def add_convert_options(parser: argparse.ArgumentParser) -> None:
         metavar='FILE',
         help='lseg: a CLIP that the text tower inside is compared with',
     )
+    parser.add_argument(
+        '--layout',
+        choices=['ours', 'authors', 'hf'],
+        default='ours',
+        help='groupvit: whose layout is written',
+    )
+
+
+def convert_groupvit(args):
+    """Convert a GroupViT between layouts; return the report."""
+    from mmclip.groupvit.convert import convert_release
+
+    return convert_release(args.source, args.target, args.layout)
 
 
 def convert_lseg(args):
@@ -171,7 +185,7 @@ def convert_vild(args):
     )
 
 
-CONVERT = dict(lseg=convert_lseg, vild=convert_vild)
+CONVERT = dict(groupvit=convert_groupvit, lseg=convert_lseg, vild=convert_vild)
 
 
 def convert(args) -> int:

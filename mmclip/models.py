@@ -14,6 +14,14 @@ METHODS = {
     'mmclip.clip.timm_backbone': ('FrozenTimmBackbone',),
     'mmclip.clip.vocabulary': ('Vocabulary',),
     'mmclip.clip.segmentor': ('OpenVocabEncoderDecoder',),
+    'mmclip.groupvit': (
+        'GroupViTBackbone',
+        'GroupViTPretrainer',
+        'GroupViTProjector',
+        'GroupViTTextEncoder',
+        'MultiLabelContrastiveLoss',
+    ),
+    'mmclip.groupvit.segmentor': ('GroupViTSegmentor',),
     'mmclip.lseg': (
         'DPTNeck',
         'LSeg',

@@ -107,7 +107,9 @@ DATA = (
     'mmclip.lseg.zero_shot_datasets',
 )
 DATASETS = _child(root.DATASETS, *DATA)
-TRANSFORMS = _child(root.TRANSFORMS, 'mmclip.vild.transforms')
+TRANSFORMS = _child(
+    root.TRANSFORMS, 'mmclip.groupvit.transforms', 'mmclip.vild.transforms'
+)
 METRICS = _child(
     root.METRICS, 'mmclip.evaluation', 'mmclip.lseg.zero_shot_metric'
 )

@@ -1,0 +1,285 @@
+"""GroupViT's image encoder: patches in, a few segments and their masks out.
+
+B images, (h, w) grid of patches, N = h * w, G groups of a stage, C width.
+
+Convention: position embeddings are resized bicubically and group maps
+bilinearly, both with align_corners=False. Images whose sides are no multiple
+of the patch are padded with zeros at the right and bottom.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmclip.groupvit.grouping import GroupingStage
+from mmclip.registry import MODELS
+
+OUTPUTS = ('featmap', 'raw', 'avg_featmap')
+
+
+@dataclass
+class Grouping:
+    """What an image falls into.
+
+    Attributes:
+        segments: Normalised features of the last stage's tokens (B, G, C).
+        assignments: For each grouping block, its tokens' shares in its
+            groups (B, G_i, G_(i-1)); the first one's tokens are patches.
+        tokens: Each stage's image tokens after its blocks, (B, G, C).
+        merged: For each stage, how many grouping blocks ran before it.
+        grid: (h, w).
+        size: (H, W) of the images in pixels.
+        patch: Pixels of a patch's side.
+    """
+
+    segments: Tensor
+    assignments: list[Tensor]
+    tokens: list[Tensor]
+    merged: list[int]
+    grid: tuple[int, int]
+    size: tuple[int, int]
+    patch: int
+
+    @property
+    def pooled(self) -> Tensor:
+        """Return the images' features (B, C)."""
+        return self.segments.mean(dim=1)
+
+    def shares(self, stage: int = -1) -> Tensor:
+        """Return each patch's shares in a block's groups (B, G, N)."""
+        first, *later = self.assignments[: stage % len(self.assignments) + 1]
+        for assignment in later:
+            first = assignment @ first
+        return first
+
+    def patch_maps(self, stage: int = -1) -> Tensor:
+        """Return the shares over the grid, (B, G, h, w)."""
+        return self.shares(stage).unflatten(2, self.grid)
+
+    def maps(self, stage: int = -1) -> Tensor:
+        """Return the shares of all pixels, (B, G, H, W)."""
+        high, wide = (self.patch * side for side in self.grid)
+        maps = F.interpolate(
+            self.patch_maps(stage), (high, wide), mode='bilinear'
+        )
+        return maps[..., : self.size[0], : self.size[1]]
+
+    def labels(self, stage: int = -1) -> Tensor:
+        """Return the group of every pixel, int64 (B, H, W)."""
+        return self.maps(stage).argmax(dim=1)
+
+    def feature_map(self, stage: int) -> Tensor:
+        """Lay a stage's tokens out over the patches, (B, C, h, w).
+
+        A patch gets the features of its groups, weighted by its shares.
+        """
+        tokens = self.tokens[stage].mT  # (B, C, G)
+        if self.merged[stage]:
+            shares = self.shares(self.merged[stage] - 1)  # (B, G, N)
+            tokens = tokens @ shares.to(tokens.dtype)
+        return tokens.unflatten(2, self.grid)
+
+
+class PatchEmbed(nn.Module):
+    """Cut images into patches: a strided convolution, then LayerNorm."""
+
+    def __init__(self, in_channels: int, dim: int, patch_size: int) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        self.proj = nn.Conv2d(in_channels, dim, patch_size, patch_size)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Return the patches (B, N, C) and their grid."""
+        height, width = images.shape[2:]
+        side = self.patch_size
+        if height % side or width % side:
+            images = F.pad(images, (0, -width % side, 0, -height % side))
+        x = self.proj(images)  # (B, C, h, w)
+        return self.norm(x.flatten(2).mT), tuple(x.shape[2:])
+
+
+@MODELS.register_module()
+class GroupViTBackbone(BaseModule):
+    """Merge patches into segments, stage by stage.
+
+    GroupViT (Xu et al., CVPR 2022), sec. 3.1 and 3.2; the defaults are those
+    of the published models.
+
+    Args:
+        img_size: Side of the training images in pixels; fixes the number of
+            position embeddings.
+        patch_size: Side of a patch in pixels.
+        in_channels: Channels of the images.
+        embed_dims: C.
+        depths: Transformer blocks of each stage.
+        num_heads: Attention heads, one number or one a stage.
+        num_group_tokens: Group tokens of each stage; 0 for none.
+        num_output_groups: Segments that each stage puts out; stages beyond
+            the list, or with 0, merge nothing.
+        mlp_ratio: Hidden over outer width of the MLPs.
+        drop_path_rate: Stochastic depth of the last block, growing from zero.
+        assign: ``'gumbel'``, ``'hard'`` or ``'soft'``; see
+            :class:`mmclip.groupvit.attention.AssignAttention`.
+        tau: Temperature of the Gumbel softmax.
+        out_type: What ``forward`` returns: ``'featmap'`` a map (B, C, h, w)
+            for each of ``out_indices``, ``'raw'`` the segments (B, G, C),
+            ``'avg_featmap'`` their mean (B, C).
+        out_indices: Stages whose maps are returned.
+        init_cfg: mmengine's.
+    """
+
+    def __init__(
+        self,
+        img_size: int = 224,
+        patch_size: int = 16,
+        in_channels: int = 3,
+        embed_dims: int = 384,
+        depths: Sequence[int] = (6, 3, 3),
+        num_heads: int | Sequence[int] = 6,
+        num_group_tokens: Sequence[int] = (64, 8, 0),
+        num_output_groups: Sequence[int] = (64, 8),
+        mlp_ratio: float = 4.0,
+        drop_path_rate: float = 0.0,
+        assign: str = 'gumbel',
+        tau: float = 1.0,
+        out_type: str = 'featmap',
+        out_indices: Sequence[int] = (-1,),
+        init_cfg=None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if out_type not in OUTPUTS:
+            raise ValueError(
+                f"out_type='{out_type}': expected one of {', '.join(OUTPUTS)}"
+            )
+        heads, outputs = check_stages(
+            depths, num_heads, num_group_tokens, num_output_groups
+        )
+        self.out_type, self.out_indices = out_type, tuple(out_indices)
+        self.embed_dims = embed_dims
+        side = img_size // patch_size
+        self.native_grid = (side, side)
+        self.patch_embed = PatchEmbed(in_channels, embed_dims, patch_size)
+        self.pos_embed = nn.Parameter(torch.zeros(1, side**2, embed_dims))
+        rates = drop_path_rates(drop_path_rate, depths)
+        self.layers = nn.ModuleList(
+            GroupingStage(
+                embed_dims,
+                num_group_tokens=num_group_tokens[i],
+                num_output_groups=outputs[i],
+                num_previous_tokens=num_group_tokens[i - 1] if i else 0,
+                num_heads=heads[i],
+                mlp_ratio=mlp_ratio,
+                drop_path=rates[i],
+                assign=assign,
+                tau=tau,
+            )
+            for i in range(len(depths))
+        )
+        self.norm = nn.LayerNorm(embed_dims)
+        self.apply(init_linear)
+        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+
+    @property
+    def num_groupings(self) -> int:
+        """Return how many grouping blocks there are."""
+        return sum(stage.downsample is not None for stage in self.layers)
+
+    def positions(self, grid: tuple[int, int]) -> Tensor:
+        """Return position embeddings for a grid, (1, h * w, C)."""
+        if tuple(grid) == self.native_grid:
+            return self.pos_embed
+        places = self.pos_embed.mT.unflatten(2, self.native_grid)
+        resized = F.interpolate(places.float(), grid, mode='bicubic')
+        return resized.flatten(2).mT.to(self.pos_embed.dtype)
+
+    def encode(
+        self, images: Tensor, noise: Sequence[Tensor] | None = None
+    ) -> Grouping:
+        """Group images.
+
+        Args:
+            images: Normalised images (B, in_channels, H, W) of any size.
+            noise: For training, the Gumbel samples of each grouping block,
+                (B, G_i, G_(i-1)); drawn if not given.
+
+        Raises:
+            ValueError: There are more or fewer samples than grouping blocks.
+        """
+        noise = [None] * self.num_groupings if noise is None else list(noise)
+        if len(noise) != self.num_groupings:
+            raise ValueError(
+                f'{len(noise)} noise tensors for {self.num_groupings} '
+                'grouping blocks: give one for each, or None to draw them'
+            )
+        x, grid = self.patch_embed(images)
+        x, groups = x + self.positions(grid), None
+        assignments, tokens, merged = [], [], []
+        for stage in self.layers:
+            merged.append(len(assignments))
+            given = noise.pop(0) if stage.downsample is not None else None
+            x, before, groups, soft = stage(x, groups, given)
+            tokens.append(before)
+            assignments += [] if soft is None else [soft]
+        return Grouping(
+            segments=self.norm(x),
+            assignments=assignments,
+            tokens=tokens,
+            merged=merged,
+            grid=grid,
+            size=tuple(images.shape[2:]),
+            patch=self.patch_embed.patch_size,
+        )
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return what ``out_type`` says, for heads of mmseg or mmpretrain."""
+        grouping = self.encode(images)
+        if self.out_type == 'raw':
+            return (grouping.segments,)
+        if self.out_type == 'avg_featmap':
+            return (grouping.pooled,)
+        return tuple(grouping.feature_map(i) for i in self.out_indices)
+
+
+def check_stages(depths, num_heads, num_group_tokens, num_output_groups):
+    """Return heads and output groups of every stage.
+
+    Raises:
+        ValueError: The lists do not fit each other.
+    """
+    count = len(depths)
+    heads = [num_heads] * count if isinstance(num_heads, int) else num_heads
+    outputs = [*num_output_groups, *[0] * (count - len(num_output_groups))]
+    if not len(heads) == len(num_group_tokens) == len(outputs) == count:
+        raise ValueError(
+            f'{count} depths, {len(heads)} num_heads, '
+            f'{len(num_group_tokens)} num_group_tokens and '
+            f'{len(num_output_groups)} num_output_groups: give one of each a '
+            'stage (num_output_groups may leave out the last stages)'
+        )
+    for i, (tokens, groups) in enumerate(zip(num_group_tokens, outputs)):
+        if groups and not tokens:
+            raise ValueError(
+                f'stage {i} puts out {groups} groups but has no group '
+                'tokens: set num_group_tokens, or num_output_groups to 0'
+            )
+    return list(heads), outputs
+
+
+def drop_path_rates(last: float, depths: Sequence[int]) -> list[list[float]]:
+    """Return each block's rate by stage, growing linearly from 0."""
+    total = sum(depths)
+    rates = iter(last * i / max(total - 1, 1) for i in range(total))
+    return [[next(rates) for _ in range(depth)] for depth in depths]
+
+
+def init_linear(module: nn.Module) -> None:
+    """Fill linear layers as ViTs do: truncated normal 0.02, zero bias."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

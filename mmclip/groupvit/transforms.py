@@ -1,0 +1,85 @@
+"""Make prompts of captions, and token ids of both.
+
+K prompts a caption, L positions.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mmclip.clip.prompts import prompt_set
+from mmclip.clip.tokenizer import CLIPTokenizer
+from mmclip.groupvit.nouns import extractor_of
+from mmclip.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class NounPrompts(BaseTransform):
+    """Write random nouns of the caption into random templates.
+
+    GroupViT, sec. 3.3. A caption with fewer than K nouns fills the rest with
+    itself, as published.
+
+    Required: ``caption``. Added: ``sentences``, the caption and its K prompts.
+
+    Args:
+        num_prompts: K.
+        templates: Prompt set or templates, see
+            :func:`mmclip.clip.prompts.prompt_set`.
+        extractor: ``'rules'``, ``'nltk'`` or a function from a caption to
+            words.
+    """
+
+    def __init__(
+        self,
+        num_prompts: int = 3,
+        templates: str | Sequence[str] = 'imagenet',
+        extractor: str | Callable[[str], list[str]] = 'rules',
+    ) -> None:
+        self.num_prompts = num_prompts
+        self.prompts = prompt_set(templates)
+        self.extract = extractor_of(extractor)
+
+    def transform(self, results: dict) -> dict:
+        """Add the sentences."""
+        caption = results['caption']
+        sentences = [caption, *self.write(self.choose(caption))]
+        missing = 1 + self.num_prompts - len(sentences)
+        results['sentences'] = sentences + [caption] * missing
+        return results
+
+    def choose(self, caption: str) -> list[str]:
+        """Return at most K nouns, none twice."""
+        nouns = self.extract(caption)
+        count = min(self.num_prompts, len(nouns))
+        rows = np.random.choice(len(nouns), count, replace=False)
+        return [nouns[row] for row in rows] if count else []
+
+    def write(self, nouns: Sequence[str]) -> list[str]:
+        """Write each noun into one template."""
+        written = map(self.prompts.sentences, nouns)
+        return [every[np.random.randint(len(every))] for every in written]
+
+
+@TRANSFORMS.register_module()
+class TokenizeSentences(BaseTransform):
+    """Turn sentences into CLIP's token ids; those too long are cut.
+
+    Required: ``sentences``, or ``caption`` where there are none. Added:
+    ``tokens``, int64 (1 + K, L).
+
+    Args:
+        context_length: L.
+    """
+
+    def __init__(self, context_length: int = 77) -> None:
+        self.tokenizer = CLIPTokenizer(
+            context_length=context_length, truncate=True
+        )
+
+    def transform(self, results: dict) -> dict:
+        """Add the ids."""
+        sentences = results.get('sentences') or [results['caption']]
+        results['tokens'] = self.tokenizer(sentences)
+        return results
