@@ -15,14 +15,15 @@ from torch.autograd.function import once_differentiable
 
 from mmclip.clipasso import compositing
 from mmclip.clipasso.coverage import band
-from mmclip.clipasso.curves import bernstein, cut, polynomial
+from mmclip.clipasso.curves import bernstein, cut, polynomial, position
 from mmclip.clipasso.nearest import describe, point_gradient, refine
 from mmclip.clipasso.rasterizer import StrokeRasterizer, clip
 from mmclip.clipasso.windows import near_cells, start_parameter
 from mmclip.registry import MODELS
 
 FARTHEST = 1e5  # pixels; beyond, float32 no longer tells pixels apart
-STEPS = 3  # of Newton's method
+# Newton's steps: what either precision can resolve.
+STEPS = {torch.float32: 3, torch.float64: 8}
 SHARP = 0.2  # bend per pixel from which a cell is divided
 
 
@@ -40,7 +41,7 @@ class AnalyticRasterizer(StrokeRasterizer):
             ``samples ** 2`` times the cost.
     """
 
-    def __init__(self, divisions: int = 4, samples: int = 1) -> None:
+    def __init__(self, divisions: int = 3, samples: int = 1) -> None:
         super().__init__()
         for name, value in (('divisions', divisions), ('samples', samples)):
             if int(value) != value or value < 1:
@@ -155,18 +156,21 @@ def cover_cells(
     start = start_parameter(pieces, cells.piece, at)
     reach = 1.5 * pieces.step[cells.piece]
     whole = Places(coefficients, radius[cells.stroke], curve, at)
-    whole.measure(start, reach, 1.0)
+    whole.find(start, reach)
+    whole.measure(1.0)
     found = dict(
         stroke=cells.stroke, pixel=cells.row * size[1] + cells.column
     )
     area = whole.cover.area
     sharp = whole.sharp() if divisions > 1 else area.new_empty(0).long()
     small = whole.divide(sharp, divisions)
-    small.measure(
-        whole.near.t[sharp].repeat_interleave(divisions**2),
+    small.find(
+        whole.t[sharp].repeat_interleave(divisions**2),
         2 * reach[sharp].repeat_interleave(divisions**2),
-        1 / divisions,
     )
+    if segments > 1:
+        small.cross_joints(segments)
+    small.measure(1 / divisions)
     area[sharp] = small.cover.area.view(-1, divisions**2).mean(1)
     found['area'] = area.clamp(0, 1)
     if derivatives:
@@ -201,13 +205,45 @@ class Places:
         self.coefficients = coefficients[:, :, curve]  # (4, 2, m)
         self.radius, self.curve, self.at = radius, curve, at
 
-    def measure(self, t: Tensor, reach: Tensor, side: float) -> None:
-        """Find the nearest points from starts (m,) and measure the areas."""
-        t = refine(self.coefficients, self.at, t, reach, STEPS)
-        self.near = describe(self.coefficients, self.at, t)
+    def find(self, t: Tensor, reach: Tensor | float) -> None:
+        """Find the nearest points, from starts (m,), no farther than reach."""
+        self.t = refine(self.coefficients, self.at, t, reach, STEPS[t.dtype])
+
+    def measure(self, side: float) -> None:
+        """Measure the areas that lie in cells of this side."""
+        self.near = describe(self.coefficients, self.at, self.t)
         self.cover = band(
             self.near.distance, self.radius, self.near.normal, side
         )
+
+    def cross_joints(self, segments: int) -> None:
+        """Move those at a segment's end to the next one, where it is nearer.
+
+        Args:
+            segments: S of each stroke.
+        """
+        number = self.curve % segments
+        ahead = (self.t > 0.5) & (number < segments - 1)
+        behind = (self.t <= 0.5) & (number > 0)
+        some = (ahead | behind).nonzero()[:, 0]
+        ahead = ahead[some]
+        other = Places(
+            self.all_coefficients,
+            self.radius[some],
+            self.curve[some] + torch.where(ahead, 1, -1),
+            self.at[:, some],
+        )
+        other.find(torch.where(ahead, 0, 1).to(self.t.dtype), 0.5)
+        nearer = other.squared() < self.squared()[some]
+        some = some[nearer]
+        self.t[some] = other.t[nearer]
+        self.curve[some] = other.curve[nearer]
+        self.coefficients[:, :, some] = other.coefficients[:, :, nearer]
+
+    def squared(self) -> Tensor:
+        """Return the squared distances (m,)."""
+        away = self.at - position(self.coefficients, self.t)
+        return (away**2).sum(0)
 
     def sharp(self) -> Tensor:
         """Return which cells an edge cuts that is not straight."""
