@@ -13,6 +13,15 @@ METHODS = {
     'mmclip.clip.text': ('CLIPTextEncoder',),
     'mmclip.clip.timm_backbone': ('FrozenTimmBackbone',),
     'mmclip.clip.vocabulary': ('Vocabulary',),
+    'mmclip.clipasso': (
+        'AnalyticRasterizer',
+        'CLIPFeatureExtractor',
+        'CLIPGeometricLoss',
+        'CLIPSemanticLoss',
+        'DiffVGRasterizer',
+        'PairedAugment',
+        'SaliencyStrokeInit',
+    ),
     'mmclip.vild': (
         'CropCLIPScores',
         'EmbeddingL1Loss',

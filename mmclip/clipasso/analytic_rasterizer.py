@@ -62,7 +62,9 @@ class AnalyticRasterizer(StrokeRasterizer):
             (height, wide),
             self.divisions,
         )
-        return image if self.samples == 1 else F.avg_pool2d(image, self.samples)
+        return (
+            image if self.samples == 1 else F.avg_pool2d(image, self.samples)
+        )
 
 
 class Strokes(torch.autograd.Function):
@@ -158,9 +160,7 @@ def cover_cells(
     whole = Places(coefficients, radius[cells.stroke], curve, at)
     whole.find(start, reach)
     whole.measure(1.0)
-    found = dict(
-        stroke=cells.stroke, pixel=cells.row * size[1] + cells.column
-    )
+    found = dict(stroke=cells.stroke, pixel=cells.row * size[1] + cells.column)
     area = whole.cover.area
     sharp = whole.sharp() if divisions > 1 else area.new_empty(0).long()
     small = whole.divide(sharp, divisions)

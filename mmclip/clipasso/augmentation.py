@@ -127,9 +127,7 @@ class PairedAugment(nn.Module):
         for picture in pictures:
             shown = look(picture, views, self.size, self.fill)
             shown = shown.flatten(0, 1)
-            looked.append(
-                torch.cat([picture, shown]) if self.plain else shown
-            )
+            looked.append(torch.cat([picture, shown]) if self.plain else shown)
         return looked
 
 

@@ -32,7 +32,9 @@ def layers(pixel: Tensor) -> Layers:
     place = torch.arange(len(pixel), device=pixel.device)
     new = torch.ones_like(grouped, dtype=torch.bool)
     new[1:] = grouped[1:] != grouped[:-1]
-    first = torch.where(new, place, 0).cummax(0).values if len(place) else place
+    first = (
+        torch.where(new, place, 0).cummax(0).values if len(place) else place
+    )
     rank = place - first  # cells below
     order = order[torch.sort(rank, stable=True).indices]
     return Layers(order, torch.bincount(rank).tolist())

@@ -173,9 +173,7 @@ def pad_segments(paths: Sequence[Tensor]) -> Tensor:
     longest = max(len(path) for path in paths)
     return torch.stack(
         [
-            torch.cat(
-                [path, path[-1:, -1:].expand(longest - len(path), 4, 2)]
-            )
+            torch.cat([path, path[-1:, -1:].expand(longest - len(path), 4, 2)])
             for path in paths
         ]
     )

@@ -61,10 +61,14 @@ class DiffVGRasterizer(StrokeRasterizer):
         """Run diffvg once, (H, W, 4)."""
         vg = self.diffvg
         segments = points.shape[1]
-        joined = torch.cat([points[:, :1, 0], points[:, :, 1:].flatten(1, 2)], 1)
+        joined = torch.cat(
+            [points[:, :1, 0], points[:, :, 1:].flatten(1, 2)], 1
+        )
         shapes = [
             vg.Path(
-                num_control_points=torch.full((segments,), 2, dtype=torch.int32),
+                num_control_points=torch.full(
+                    (segments,), 2, dtype=torch.int32
+                ),
                 points=path.cpu().float(),
                 stroke_width=half.cpu().float(),
                 is_closed=False,

@@ -105,8 +105,7 @@ def lay_upon(image: Tensor, background: Tensor) -> Tensor:
         background = background[None, :, None, None]
     expected = (len(image), 3, *image.shape[2:])
     if background.dim() != 4 or any(
-        have not in (1, want)
-        for have, want in zip(background.shape, expected)
+        have not in (1, want) for have, want in zip(background.shape, expected)
     ):
         raise ValueError(
             f'background has the shape {tuple(background.shape)}, expected '

@@ -147,9 +147,7 @@ def spread_points(
         for _ in range(3 * num_segments):
             x, y = (v + SPREAD * (draw() - 0.5) for v in (x, y))
             path.append((x, y))
-        strokes.append(
-            [path[3 * s : 3 * s + 4] for s in range(num_segments)]
-        )
+        strokes.append([path[3 * s : 3 * s + 4] for s in range(num_segments)])
     points = torch.tensor(strokes, dtype=torch.float64)
     points = points.reshape(-1, num_segments, 4, 2)
     return (points * torch.tensor([width, height])).float()

@@ -152,7 +152,7 @@ def stroked_paths(element, inherited: dict):
         what = f'{sorted(refused)[0]} of ' if refused else ''
         raise ValueError(
             f'{what}<{kind}> cannot be read: paths with attributes only are '
-            "expected; save the picture as a plain SVG without transforms"
+            'expected; save the picture as a plain SVG without transforms'
         )
     style = {**inherited, **element.attrib}
     if kind == 'path':
