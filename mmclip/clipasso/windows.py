@@ -13,6 +13,8 @@ from torch import Tensor
 from mmclip.clipasso.curves import Pieces, enumerate_groups
 
 REACH = 0.7072  # pixels from a cell's centre to its corner
+NONE = 1 << 40  # no piece yet
+EQUAL = 1e-5  # share by which squared distances may differ by rounding
 CHUNK = 1 << 19  # pairs of a piece and a pixel looked at in one go
 
 
@@ -84,15 +86,19 @@ def near_cells(
     first = last - wide * high
     total = int(last[-1]) if len(last) else 0
     nearest = reach.new_full((total,), torch.inf)
-    chosen = torch.full((total,), -1, device=box.device)
-    for piece in chunks(box):
+    chosen = torch.full((total,), NONE, device=box.device)
+    for some in chunks(box):
         squared, place, piece = pairs(
-            pieces, piece, box, reach, (window, first, stroke)
+            pieces, some, box, reach, (window, first, stroke)
         )
+        before = nearest[place]
         nearest.scatter_reduce_(0, place, squared, 'amin')
-        won = squared <= nearest[place]
-        chosen[place[won]] = piece[won]
-    place = (chosen >= 0).nonzero()[:, 0]  # (n,)
+        now = nearest[place]
+        chosen[place[now < before * (1 - EQUAL)]] = NONE
+        # of pieces as near as each other the first, on any device
+        won = squared <= now * (1 + EQUAL)
+        chosen.scatter_reduce_(0, place[won], piece[won], 'amin')
+    place = (chosen < NONE).nonzero()[:, 0]  # (n,)
     owner = torch.searchsorted(last, place, right=True)
     local = place - first[owner]
     return Cells(

@@ -18,7 +18,7 @@ def covered(points, radius, size, fine=8):
         size: (H, W).
         fine: Samples along each side of a pixel.
     """
-    t = np.linspace(0, 1, 400)[:, None]
+    t = np.linspace(0, 1, 150)[:, None]
     basis = np.concatenate(
         [(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3], 1
     )
