@@ -4,7 +4,6 @@ B pictures, C channels of a layer, D embedding width.
 """
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -83,14 +82,15 @@ class CLIPFeatureExtractor(nn.Module):
         tower = self.encoder.tower
         if isinstance(tower, TimmTower):
             return self.look_with_timm(tower, x)
-        with ExitStack() as stack:
-            modules = [layer_module(tower, name) for name in self.layers]
-            kept = []
-            if modules:
-                catch = outputs_of(modules, stop=not self.pooled)
-                kept = stack.enter_context(catch)
-            embedded = tower.pooled(x)
-        pooled = embedded if self.pooled else None
+        modules = [layer_module(tower, name) for name in self.layers]
+        if not self.pooled:
+            with outputs_of(modules, stop=True) as kept:
+                tower.run(x) if isinstance(tower, ViTTower) else tower.visual(
+                    x
+                )
+            return CLIPFeatures(dict(zip(self.layers, kept)))
+        with outputs_of(modules) as kept:
+            pooled = tower.pooled(x)
         return CLIPFeatures(dict(zip(self.layers, kept)), pooled)
 
     def look_with_timm(self, tower: TimmTower, x: Tensor) -> CLIPFeatures:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mmclip.clip.image import CLIPImageEncoder
 
+ROUNDING = 3e-6  # of what a bicubic filter makes of a uniform map
 LUMINANCE = (0.2125, 0.7154, 0.0721)  # ITU-R BT.709, as scikit-image has it
 
 
@@ -55,9 +56,9 @@ def enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def unit_range(values):
-    """Scale to [0, 1]; what is the same everywhere becomes 0."""
+    """Scale to [0, 1]; what is the same everywhere, up to rounding, is 0."""
     low, high = values.min(), values.max()
-    if not bool(high > low):
+    if not bool(high - low > ROUNDING * max(abs(low), abs(high))):
         return values * 0
     return (values - low) / (high - low)
 

@@ -25,8 +25,7 @@ def stand_in(calls):
 
     def apply(width, height, nx, ny, seed, background, scene):
         calls.append((nx, ny, seed, background, scene))
-        image = torch.full((height, width, 4), 0.5)
-        return image
+        return torch.full((height, width, 4), 0.5)
 
     return SimpleNamespace(
         Path=record('path'),

@@ -54,14 +54,15 @@ def test_a_viewer_draws_the_same_picture():
     sketch = drawing()
     white = '<rect width="100%" height="100%" fill="white"/>'
     text = svg_text(sketch).replace(' <g ', f' {white}<g ')
-    drawn = Image.open(
-        io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=text)))
-    )
-    theirs = torch.from_numpy(np.array(drawn.convert('RGB'))) / 255
-    ours = picture(sketch).permute(1, 2, 0)
+    # enlarged, so that little is left of the viewer's own smoothing
+    drawn = resvg_py.svg_to_bytes(svg_string=text, zoom=8)
+    drawn = Image.open(io.BytesIO(bytes(drawn))).convert('RGB')
+    theirs = torch.from_numpy(np.array(drawn)).permute(2, 0, 1)[None] / 255
+    theirs = torch.nn.functional.avg_pool2d(theirs, 8)[0]
+    ours = picture(sketch)
     assert theirs.shape == ours.shape
     decibels = -10 * torch.log10((ours - theirs).square().mean())
-    assert decibels > 40
+    assert decibels > 45
 
 
 def test_segments_that_only_fill_up_are_not_written():
