@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from mmclip.clipasso import compositing
 from mmclip.clipasso.coverage import band
-from mmclip.clipasso.curves import bernstein, cut, polynomial, position
+from mmclip.clipasso.curves import Pieces, bernstein, cut, polynomial, position
 from mmclip.clipasso.nearest import describe, point_gradient, refine
 from mmclip.clipasso.rasterizer import StrokeRasterizer, clip
 from mmclip.clipasso.windows import near_cells, start_parameter
@@ -162,7 +162,9 @@ def cover_cells(
     whole.measure(1.0)
     found = dict(stroke=cells.stroke, pixel=cells.row * size[1] + cells.column)
     area = whole.cover.area
-    sharp = whole.sharp() if divisions > 1 else area.new_empty(0).long()
+    sharp = area.new_empty(0).long()
+    if divisions > 1:
+        sharp = whole.sharp(cells.rival >= 0)
     small = whole.divide(sharp, divisions)
     small.find(
         whole.t[sharp].repeat_interleave(divisions**2),
@@ -170,6 +172,7 @@ def cover_cells(
     )
     if segments > 1:
         small.cross_joints(segments)
+    small.meet(pieces, cells.rival[sharp].repeat_interleave(divisions**2))
     small.measure(1 / divisions)
     area[sharp] = small.cover.area.view(-1, divisions**2).mean(1)
     found['area'] = area.clamp(0, 1)
@@ -227,13 +230,29 @@ class Places:
         behind = (self.t <= 0.5) & (number > 0)
         some = (ahead | behind).nonzero()[:, 0]
         ahead = ahead[some]
+        curve = self.curve[some] + torch.where(ahead, 1, -1)
+        start = torch.where(ahead, 0, 1).to(self.t.dtype)
+        self.compete(some, curve, start, 0.5)
+
+    def meet(self, pieces: Pieces, rival: Tensor) -> None:
+        """Move those to another part of their stroke that are nearer to it.
+
+        Args:
+            pieces: Of all curves.
+            rival: Piece of the other part, or -1 (m,).
+        """
+        some = (rival >= 0).nonzero()[:, 0]
+        rival = rival[some]
+        start = start_parameter(pieces, rival, self.at[:, some])
+        reach = 1.5 * pieces.step[rival]
+        self.compete(some, pieces.curve[rival], start, reach)
+
+    def compete(self, some, curve, start, reach) -> None:
+        """Try other curves and starts for some places; the nearer stays."""
         other = Places(
-            self.all_coefficients,
-            self.radius[some],
-            self.curve[some] + torch.where(ahead, 1, -1),
-            self.at[:, some],
+            self.all_coefficients, self.radius[some], curve, self.at[:, some]
         )
-        other.find(torch.where(ahead, 0, 1).to(self.t.dtype), 0.5)
+        other.find(start, reach)
         nearer = other.squared() < self.squared()[some]
         some = some[nearer]
         self.t[some] = other.t[nearer]
@@ -245,11 +264,16 @@ class Places:
         away = self.at - position(self.coefficients, self.t)
         return (away**2).sum(0)
 
-    def sharp(self) -> Tensor:
-        """Return which cells an edge cuts that is not straight."""
+    def sharp(self, contested: Tensor) -> Tensor:
+        """Return which cells an edge cuts that is not straight, or two do.
+
+        Args:
+            contested: Whether another part of the stroke is near (m,).
+        """
         cut = (self.radius - self.near.distance).abs() < 0.75
         cut |= self.near.distance < 0.75 - self.radius
-        return (cut & (self.near.bend > SHARP)).nonzero()[:, 0]
+        cut &= (self.near.bend > SHARP) | contested
+        return cut.nonzero()[:, 0]
 
     def divide(self, some: Tensor, divisions: int) -> 'Places':
         """Return the smaller cells of some unit cells, (divisions^2 each)."""

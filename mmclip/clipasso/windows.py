@@ -27,12 +27,15 @@ class Cells:
         column: Of the pixel (n,).
         row: Of the pixel (n,).
         piece: The nearest piece of the stroke (n,).
+        rival: A piece of another part of the stroke that is near and lies in
+            another direction, -1 where there is none (n,).
     """
 
     stroke: Tensor
     column: Tensor
     row: Tensor
     piece: Tensor
+    rival: Tensor
 
 
 def boxes(pieces: Pieces, reach: Tensor, width: int, height: int) -> Tensor:
@@ -87,26 +90,74 @@ def near_cells(
     total = int(last[-1]) if len(last) else 0
     nearest = reach.new_full((total,), torch.inf)
     chosen = torch.full((total,), NONE, device=box.device)
-    for some in chunks(box):
-        squared, place, piece = pairs(
-            pieces, some, box, reach, (window, first, stroke)
-        )
-        before = nearest[place]
-        nearest.scatter_reduce_(0, place, squared, 'amin')
-        now = nearest[place]
-        chosen[place[now < before * (1 - EQUAL)]] = NONE
-        # of pieces as near as each other the first, on any device
-        won = squared <= now * (1 + EQUAL)
-        chosen.scatter_reduce_(0, place[won], piece[won], 'amin')
+
+    def look():
+        for some in chunks(box):
+            yield pairs(pieces, some, box, reach, (window, first, stroke))
+
+    looked = list(look()) if pixels_in(box) <= CHUNK else None
+    for squared, place, piece in looked or look():
+        choose(nearest, chosen, squared, place, piece)
     place = (chosen < NONE).nonzero()[:, 0]  # (n,)
     owner = torch.searchsorted(last, place, right=True)
     local = place - first[owner]
-    return Cells(
+    cells = Cells(
         stroke=owner,
         column=local % wide[owner] + window[0, owner],
         row=local // wide[owner] + window[1, owner],
         piece=chosen[place],
+        rival=torch.full_like(place, -1),
     )
+    cut = (nearest[place].sqrt() - radius[owner]).abs() < 1.5
+    for _, at, piece in looked or look():
+        find_rivals(pieces, cells, cut, torch.searchsorted(place, at), piece)
+    return cells
+
+
+def choose(nearest, chosen, squared, place, piece) -> None:
+    """Keep the nearest piece at each place, the first of equals.
+
+    Args:
+        nearest: Squared distances so far, changed in place.
+        chosen: Their pieces, changed in place.
+        squared: Squared distance of each pair.
+        place: Its place.
+        piece: Its piece.
+    """
+    before = nearest[place]
+    nearest.scatter_reduce_(0, place, squared, 'amin')
+    now = nearest[place]
+    chosen[place[now < before * (1 - EQUAL)]] = NONE
+    won = squared <= now * (1 + EQUAL)
+    chosen.scatter_reduce_(0, place[won], piece[won], 'amin')
+
+
+def find_rivals(pieces, cells: Cells, cut, cell: Tensor, piece: Tensor):
+    """Note another part of the stroke that lies across a cell.
+
+    Args:
+        pieces: L pieces.
+        cells: n cells; ``rival`` is changed in place.
+        cut: Whether an edge may cut them (n,).
+        cell: Cell of each pair.
+        piece: Piece of each pair.
+    """
+    some = cut[cell] & ((piece - cells.piece[cell]).abs() > 1)
+    cell, piece = cell[some], piece[some]
+    at = torch.stack([cells.column[cell], cells.row[cell]]) + 0.5
+    own, other = (
+        at - nearest_on_chord(pieces, k, at)
+        for k in (cells.piece[cell], piece)
+    )
+    lengths = (own**2).sum(0) * (other**2).sum(0)
+    along = (own * other).sum(0)
+    across = along < 0.7 * lengths.sqrt()
+    cells.rival.scatter_reduce_(0, cell[across], piece[across], 'amax')
+
+
+def pixels_in(box: Tensor) -> int:
+    """Return how many pixels boxes (4, L) hold together."""
+    return int(((box[2] - box[0]) * (box[3] - box[1])).sum())
 
 
 def chunks(box: Tensor):
@@ -160,9 +211,21 @@ def pairs(pieces: Pieces, some: Tensor, box: Tensor, reach: Tensor, windows):
     return squared[near], place, some[group]
 
 
-def start_parameter(pieces: Pieces, piece: Tensor, at: Tensor) -> Tensor:
-    """Return t where points (2, n) project on the chords of their pieces."""
+def chord_share(pieces: Pieces, piece: Tensor, at: Tensor) -> Tensor:
+    """Return where on their chords points (2, n) are nearest, in [0, 1]."""
     start = pieces.start[:, piece]
     chord = pieces.end[:, piece] - start
     share = ((at - start) * chord).sum(0) / (chord**2).sum(0).clamp(min=1e-20)
-    return pieces.t[piece] + share.clamp(0, 1) * pieces.step[piece]
+    return share.clamp(0, 1)
+
+
+def nearest_on_chord(pieces: Pieces, piece: Tensor, at: Tensor) -> Tensor:
+    """Return the nearest points (2, n) on the chords of pieces."""
+    start, end = pieces.start[:, piece], pieces.end[:, piece]
+    return start + chord_share(pieces, piece, at) * (end - start)
+
+
+def start_parameter(pieces: Pieces, piece: Tensor, at: Tensor) -> Tensor:
+    """Return t where points (2, n) project on the chords of their pieces."""
+    share = chord_share(pieces, piece, at)
+    return pieces.t[piece] + share * pieces.step[piece]
