@@ -77,6 +77,7 @@ def describe(coefficients: Tensor, at: Tensor, t: Tensor) -> Nearest:
     distance = (offset**2).sum(0).sqrt()
     along = (offset * tangent).sum(0) / length
     is_round = (along.abs() > 1e-3 + 0.02 * distance) | (speed < 1e-6)
+    is_round |= ((t <= 0) | (t >= 1)) & (distance > 1e-3)
 
     perpendicular = torch.stack([-tangent[1], tangent[0]]) / length
     signed = (offset * perpendicular).sum(0)

@@ -64,7 +64,7 @@ def test_sixteen_strokes_equal_diffvgs_converged_picture():
         reference = torch.from_numpy(case['out_alpha_ref'])
         quick = torch.from_numpy(case['out_alpha_2x2'])
     ours = AnalyticRasterizer()(points, width, rgba, (224, 224))[0, 3]
-    assert decibels(ours, reference) > 49
+    assert decibels(ours, reference) > 52
     assert decibels(quick, reference) < 35  # what the release trains on
 
 
@@ -127,11 +127,11 @@ def test_cusps_are_drawn_whole(points, brute_force):
     assert decibels(ours, wanted) > 42
 
 
-def test_a_gap_narrower_than_a_pixel_is_mended_by_more_samples(brute_force):
+def test_a_loop_whose_sides_share_pixels_has_its_area(brute_force):
     # both sides of a small loop cut the same pixels
     points = torch.tensor([[[5.0, 5], [40, 30], [-5, 30], [30, 5]]])
     wanted = brute_force(points, 1.5, (36, 40)).sum()
-    for samples, allowed in ((1, 0.012), (3, 0.003)):
+    for samples, allowed in ((1, 0.004), (3, 0.003)):
         ours = float(alpha(points, 1.5, (36, 40), samples=samples).sum())
         assert ours == pytest.approx(wanted, rel=allowed)
 
@@ -222,7 +222,7 @@ def test_strokes_off_the_canvas_draw_nothing_and_have_no_gradient():
 
 
 @pytest.mark.parametrize('divisions', [1, 3])
-@pytest.mark.parametrize(('seed', 'segments'), [(0, 1), (2, 1), (3, 2)])
+@pytest.mark.parametrize(('seed', 'segments'), [(0, 1), (17, 1), (3, 2)])
 def test_gradients_are_those_of_the_picture(seed, segments, divisions):
     strokes = random_strokes(
         seed, 1, 2, segments, size=(12, 14), dtype=torch.float64
