@@ -38,7 +38,7 @@ EXTRAS = {
     'docs': ['sphinx>=7', 'myst-parser', 'furo'],
     'test': ['pytest>=7', 'ruff>=0.4', 'hotcoco>=1.3', 'hypothesis', 'lvis'],
 }
-EXTRAS['test'] += EXTRAS['onnx']
+EXTRAS['test'] += [*EXTRAS['onnx'], 'resvg-py']
 EXTRAS['dev'] = EXTRAS['test'] + EXTRAS['docs']
 
 setup(

@@ -29,6 +29,15 @@ METHODS = {
         'LSegViT',
         'SumLogitsTTAModel',
     ),
+    'mmclip.clipasso': (
+        'AnalyticRasterizer',
+        'CLIPFeatureExtractor',
+        'CLIPGeometricLoss',
+        'CLIPSemanticLoss',
+        'DiffVGRasterizer',
+        'PairedAugment',
+        'SaliencyStrokeInit',
+    ),
     'mmclip.vild': (
         'CropCLIPScores',
         'EmbeddingL1Loss',

@@ -1,0 +1,125 @@
+"""What a frozen CLIP sees in pictures: chosen layers and the embedding.
+
+B pictures, C channels of a layer, D embedding width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mmclip.clip.image import CLIPImageEncoder
+from mmclip.clip.timm_tower import TimmTower
+from mmclip.clip.towers import ResNetTower, ViTTower, outputs_of
+from mmclip.registry import MODELS
+
+
+@dataclass
+class CLIPFeatures:
+    """Hold what CLIP sees in B pictures.
+
+    Attributes:
+        layers: By name, maps (B, C, h, w) or tokens (B, L, C).
+        pooled: Embeddings of any length (B, D), ``None`` where unasked for.
+    """
+
+    layers: dict[str, Tensor]
+    pooled: Tensor | None = None
+
+    def rows(self, index) -> 'CLIPFeatures':
+        """Return the features of some pictures."""
+        return CLIPFeatures(
+            {name: value[index] for name, value in self.layers.items()},
+            None if self.pooled is None else self.pooled[index],
+        )
+
+
+@MODELS.register_module()
+class CLIPFeatureExtractor(nn.Module):
+    """Look at pictures with a frozen CLIP, in one pass.
+
+    Gradients reach the pictures but never the weights. The pass ends behind
+    the last layer that is asked for.
+
+    Args:
+        model: As in :class:`mmclip.clip.image.CLIPImageEncoder`.
+        pretrained: Likewise.
+        layers: Names: ``'stem'``, ``'layer1'`` to ``'layer4'`` of a ResNet,
+            ``'block0'`` and on of a ViT, whose tokens include the class
+            token; ``'layer0'`` and on of a timm network.
+        pooled: Whether the embedding is wanted.
+
+    Raises:
+        ValueError: The tower has no such layer.
+    """
+
+    def __init__(
+        self,
+        model: str | dict | nn.Module = 'RN101',
+        pretrained: str | None = None,
+        *,
+        layers: Sequence[str] = ('layer2', 'layer3'),
+        pooled: bool = True,
+    ) -> None:
+        super().__init__()
+        self.encoder = CLIPImageEncoder(model, pretrained)
+        known = layer_names(self.encoder.tower)
+        unknown = [name for name in layers if name not in known]
+        if unknown:
+            raise ValueError(
+                f'this tower has no layer {unknown[0]!r}: it has '
+                f'{", ".join(known)}'
+            )
+        if not layers and not pooled:
+            raise ValueError('neither layers nor pooled: nothing to look at')
+        self.layers = sorted(layers, key=known.index)
+        self.pooled = pooled
+
+    def forward(self, images: Tensor) -> CLIPFeatures:
+        """Look at RGB pictures (B, 3, H, W) in [0, 1]."""
+        x = self.encoder.normalise(images)
+        tower = self.encoder.tower
+        if isinstance(tower, TimmTower):
+            return self.look_with_timm(tower, x)
+        modules = [layer_module(tower, name) for name in self.layers]
+        if not self.pooled:
+            with outputs_of(modules, stop=True) as kept:
+                tower.run(x) if isinstance(tower, ViTTower) else tower.visual(
+                    x
+                )
+            return CLIPFeatures(dict(zip(self.layers, kept)))
+        with outputs_of(modules) as kept:
+            pooled = tower.pooled(x)
+        return CLIPFeatures(dict(zip(self.layers, kept)), pooled)
+
+    def look_with_timm(self, tower: TimmTower, x: Tensor) -> CLIPFeatures:
+        """Do the same with two passes where both are asked for."""
+        tower.out_indices = [int(name[5:]) for name in self.layers]
+        maps = tower.layers(x) if self.layers else []
+        pooled = tower.pooled(x) if self.pooled else None
+        return CLIPFeatures(dict(zip(self.layers, maps)), pooled)
+
+    @torch.no_grad()
+    def look_at_target(self, images: Tensor) -> CLIPFeatures:
+        """Do the same without a graph, for pictures that stay as they are."""
+        return self(images)
+
+
+def layer_names(tower: nn.Module) -> list[str]:
+    """Return the layers of an image tower, in the order in which they run."""
+    if isinstance(tower, ResNetTower):
+        return ['stem', 'layer1', 'layer2', 'layer3', 'layer4']
+    if isinstance(tower, ViTTower):
+        return [f'block{k}' for k in range(len(tower.blocks))]
+    info = tower.visual.trunk.feature_info
+    return [f'layer{k}' for k in range(len(getattr(info, 'info', info)))]
+
+
+def layer_module(tower: nn.Module, name: str) -> nn.Module:
+    """Return the module whose output a layer is."""
+    if isinstance(tower, ViTTower):
+        return tower.blocks[int(name.removeprefix('block'))]
+    if name == 'stem':
+        return tower.visual.avgpool
+    return getattr(tower.visual, name)

@@ -1,0 +1,153 @@
+"""Where the strokes of a sketch start.
+
+N strokes, S segments of a stroke, H x W pixels.
+
+Convention: points are (x, y) in canvas pixels; the pixel of row i and column
+j starts a stroke at (j, i), as in the release.
+"""
+
+import random
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmclip.clip.image import CLIPImageEncoder
+from mmclip.clipasso.saliency import (
+    attention_maps,
+    enlarge,
+    luminance,
+    unit_range,
+    xdog,
+)
+from mmclip.registry import TASK_UTILS
+
+SPREAD = 0.05  # of the canvas; the range of a step between control points
+
+
+@TASK_UTILS.register_module()
+class SaliencyStrokeInit:
+    """Start strokes where CLIP looks and the picture has edges.
+
+    Source: CLIPasso, sec. 4.2.
+
+    Args:
+        reduce: ``'mean_blocks'`` (the release) or ``'last'`` (the paper).
+        use_xdog: Whether starts keep to edges.
+        temperature: Of the softmax over the map.
+        num_segments: S.
+    """
+
+    def __init__(
+        self,
+        reduce: str = 'mean_blocks',
+        use_xdog: bool = True,
+        temperature: float = 0.3,
+        num_segments: int = 1,
+    ) -> None:
+        self.reduce, self.use_xdog = reduce, use_xdog
+        self.temperature, self.num_segments = temperature, num_segments
+
+    def probabilities(
+        self, encoder: CLIPImageEncoder, image: Tensor
+    ) -> np.ndarray:
+        """Return where strokes start, float64 (H, W) that sums to 1.
+
+        Args:
+            encoder: The CLIP that looks.
+            image: RGB in [0, 1] (3, H, W).
+        """
+        maps = attention_maps(encoder, image[None], self.reduce)
+        attention = enlarge(maps, image.shape[1:])[0].cpu().numpy()
+        edges = None
+        if self.use_xdog:
+            # the release looks for edges in the normalised picture
+            shown = encoder.normalise(image[None])[0].permute(1, 2, 0)
+            edges = xdog(luminance(shown.cpu().numpy()))
+        return start_probabilities(attention, edges, self.temperature)
+
+    def __call__(
+        self,
+        encoder: CLIPImageEncoder,
+        image: Tensor,
+        num_strokes: int,
+        seed: int = 0,
+    ) -> Tensor:
+        """Return control points (N, S, 4, 2) of strokes a few pixels long."""
+        share = self.probabilities(encoder, image)
+        starts = draw_starts(share, num_strokes, seed)
+        return spread_points(starts, share.shape, self.num_segments, seed)
+
+
+def start_probabilities(
+    attention: np.ndarray,
+    edges: np.ndarray | None = None,
+    temperature: float = 0.3,
+) -> np.ndarray:
+    """Turn a saliency map into probabilities.
+
+    Where nothing is salient (a uniform map, or no edge at all) every pixel is
+    as probable as another.
+
+    Args:
+        attention: Map (H, W).
+        edges: XDoG (H, W), 0 on edges.
+        temperature: Of the softmax over the positive values.
+
+    Returns:
+        float64 (H, W).
+    """
+    salient = unit_range(np.asarray(attention))
+    if edges is not None:
+        salient = salient * (1 - edges)
+    used = salient > 0
+    if not used.any():
+        return np.full(salient.shape, 1 / salient.size)
+    logits = salient[used].astype(np.float64) / temperature
+    weights = np.exp(logits - logits.max())
+    share = np.zeros(salient.shape)
+    share[used] = weights / weights.sum()
+    return share
+
+
+def draw_starts(share: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Draw (row, column) of pixels, int64 (count, 2), each at most once.
+
+    The generator is numpy's legacy one, so that a seed gives the release's
+    pixels. Where fewer pixels are probable than asked for, they are drawn
+    again.
+    """
+    enough = np.count_nonzero(share) >= count
+    drawn = np.random.RandomState(seed).choice(
+        share.size, size=count, replace=not enough, p=share.flatten()
+    )
+    return np.stack(np.unravel_index(drawn, share.shape), axis=1)
+
+
+def spread_points(
+    starts: np.ndarray, size: tuple[int, int], num_segments: int, seed: int
+) -> Tensor:
+    """Set control points around their stroke's start, in small steps.
+
+    Args:
+        starts: (row, column) of each stroke (N, 2).
+        size: (H, W).
+        num_segments: S.
+        seed: Of Python's generator, as in the release.
+
+    Returns:
+        float32 (N, S, 4, 2).
+    """
+    height, width = size
+    draw = random.Random(seed).random
+    strokes = []
+    for row, column in starts:
+        x, y = column / width, row / height
+        path = [(x, y)]
+        for _ in range(3 * num_segments):
+            x, y = (v + SPREAD * (draw() - 0.5) for v in (x, y))
+            path.append((x, y))
+        strokes.append([path[3 * s : 3 * s + 4] for s in range(num_segments)])
+    points = torch.tensor(strokes, dtype=torch.float64)
+    points = points.reshape(-1, num_segments, 4, 2)
+    return (points * torch.tensor([width, height])).float()
