@@ -3,17 +3,19 @@
 Both sides hold the same half-precision embeddings of the same proposals. They
 are timed as stored (boxes and embeddings copied to memory) and ready for use
 (float32, of unit length; our side also checks each row), and take turns image
-by image in a random order. Files are in the page cache. Ends with 1 where the
-two sides differ.
+by image in a random order. "In a zip" is DetPro's way: float32 files in one
+archive. Files are in the page cache. Ends with 1 where the two sides differ.
 
 Symbols: N boxes an image, D embedding width.
 """
 
 import argparse
+import io
 import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zipfile import ZipFile
 
 import numpy as np
 import torch
@@ -51,6 +53,7 @@ def write_both(folder: Path, images: int, boxes: int, width: int) -> None:
     (folder / 'pth').mkdir()
     console = Console(stderr=True)
     ranges = shard_ranges(images, 1000)
+    archive = ZipFile(folder / 'pth.zip', 'w')
     for number, part in enumerate(track(ranges, 'writing', console=console)):
         drawn = [draw(i, boxes, width) for i in part]
         rows, places, scores = map(list, zip(*drawn))
@@ -61,6 +64,10 @@ def write_both(folder: Path, images: int, boxes: int, width: int) -> None:
                 emb=torch.from_numpy(emb), box=torch.from_numpy(box)
             )
             torch.save(tensors, folder / f'pth/{i}.pth')
+            whole = io.BytesIO()
+            torch.save({k: v.float() for k, v in tensors.items()}, whole)
+            archive.writestr(f'{i}.pth', whole.getvalue())
+    archive.close()
 
 
 def load_pth(folder: Path, index: int) -> tuple:
@@ -73,6 +80,13 @@ def ready_pth(folder: Path, index: int) -> tuple:
     """Read one image from its own file, ready for use."""
     box, emb = load_pth(folder, index)
     return box, F.normalize(emb.float(), dim=1)
+
+
+def load_zip(archive: ZipFile, index: int) -> tuple:
+    """Read one image from an archive of float32 files, as stored."""
+    content = io.BytesIO(archive.read(f'{index}.pth'))
+    stored = torch.load(content, weights_only=True)
+    return stored['box'], stored['emb']
 
 
 def load_shards(cache: TeacherCache, index: int) -> tuple:
@@ -89,12 +103,17 @@ def measure(folder: Path, images: int, passes: int) -> tuple[dict, float]:
         ``{what: ([of .pth], [of the shards])}`` and the largest difference.
     """
     cache, gap = TeacherCache(folder / 'cache'), 0.0
+    archive = ZipFile(folder / 'pth.zip')
     ways = {
         'as stored': (
             lambda i: load_pth(folder, i),
             lambda i: load_shards(cache, i),
         ),
         'ready for use': (lambda i: ready_pth(folder, i), cache.of),
+        'in a zip': (
+            lambda i: load_zip(archive, i),
+            lambda i: load_shards(cache, i),
+        ),
     }
     times = {what: ([], []) for what in ways}
     order = np.random.default_rng(0)
