@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmclip.checkpoint import CheckpointError, load_from_local
+from mmclip.checkpoint import CheckpointError, load_passing_over
 from mmclip.groupvit.layouts import (
     DERIVED,
     Place,
@@ -73,20 +73,6 @@ class Report:
         )
 
 
-class PassedOver(dict):
-    """Stands where a checkpoint names a class of its settings."""
-
-    def __new__(cls, *args, **kwargs):
-        """Take any arguments and keep none."""
-        return super().__new__(cls)
-
-    def __init__(self, *args, **kwargs):
-        super().__init__()
-
-    def __setstate__(self, state):
-        """Keep nothing."""
-
-
 def read_released(path: str | Path) -> dict[str, np.ndarray]:
     """Read the weights of a checkpoint of any layout; nothing is run.
 
@@ -97,14 +83,7 @@ def read_released(path: str | Path) -> dict[str, np.ndarray]:
     """
     import torch
 
-    try:
-        stored = load_from_local(str(path), 'cpu')
-    except CheckpointError:
-        stand_ins = stand_ins_for(path)
-        if not stand_ins:
-            raise
-        with torch.serialization.safe_globals(stand_ins):
-            stored = torch.load(path, 'cpu', weights_only=True)
+    stored = load_passing_over(path, PASSED_OVER)
     for key in ('state_dict', 'model'):
         if isinstance(stored.get(key), Mapping):
             stored = stored[key]
@@ -120,25 +99,6 @@ def read_released(path: str | Path) -> dict[str, np.ndarray]:
             f"'{path}' holds no weights; its entries are {list(stored)[:5]}"
         )
     return state
-
-
-def stand_ins_for(path: str | Path) -> list[tuple]:
-    """Return (empty class, name) for the settings that a file names.
-
-    Nothing is returned where a name is none of ``PASSED_OVER``.
-    """
-    import torch
-
-    listing = getattr(
-        torch.serialization, 'get_unsafe_globals_in_checkpoint', None
-    )
-    try:
-        named = listing(path) if listing else []
-    except (RuntimeError, ValueError):  # no zip archive
-        return []
-    if not all(name.startswith(PASSED_OVER) for name in named):
-        return []
-    return [(type('PassedOver', (PassedOver,), {}), name) for name in named]
 
 
 def to_ours(
