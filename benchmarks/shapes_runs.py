@@ -50,6 +50,7 @@ METHODS = {
     'vild-text': Method('ViLD-text', 'vild-text_r18_fpn_shapes'),
     'vild': Method('ViLD', 'vild_r18_fpn_shapes'),
     'vild-ensemble': Method('ViLD-ensemble', 'vild-ensemble_r18_fpn_shapes'),
+    'fvlm': Method('F-VLM, scenes enlarged to 256 px', 'fvlm_r18_fpn_shapes'),
     'supervised': Method(
         'upper bound: ViLD-text with boxes of all names',
         'vild-text_r18_fpn_shapes',
