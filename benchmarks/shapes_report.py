@@ -122,7 +122,7 @@ def report(
     ]
     if len(found) > 1:
         parts += [
-            'Methods of one seed begin with the same weights and take scenes '
+            'Methods of one seed draw first weights from it and take scenes '
             'of the same numbers in the same order (with other objects in '
             'them where more names have boxes). Their differences, mean ± '
             'standard error, and the sign for each seed:',
