@@ -13,7 +13,7 @@ from statistics import mean, stdev
 
 import numpy as np
 
-from benchmarks.shapes_runs import COLUMNS, METHODS, Run, percent
+from benchmarks.shapes_runs import COLUMNS, LOGGED, METHODS, Run, percent
 from mmclip.inference.image import load_image
 from mmclip.visualization import save_picture
 
@@ -74,9 +74,25 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def by_measure(found: dict[str, list[dict]]) -> dict[str, dict]:
+    """Group the methods by what measures them, in a fixed order."""
+    groups = {
+        measure: {
+            name: runs
+            for name, runs in found.items()
+            if METHODS[name].measure == measure
+        }
+        for measure in LOGGED
+    }
+    return {measure: group for measure, group in groups.items() if group}
+
+
 def figures_table(found: dict[str, list[dict]]) -> str:
-    """Write mean ± standard deviation over the seeds, a method a row."""
-    rows = [('AP50 of boxes', *COLUMNS.values())]
+    """Write mean ± standard deviation over the seeds, a method a row.
+
+    The methods are of one measure.
+    """
+    rows = [(METHODS[next(iter(found))].measure, *COLUMNS.values())]
     for name, runs in found.items():
         columns = [[run[key] for run in runs] for key in COLUMNS]
         cells = [f'{percent(mean(c))} ± {percent(spread(c))}' for c in columns]
@@ -118,15 +134,16 @@ def report(
         'demonstration and a regression test, no benchmark. Mean ± standard '
         'deviation over the seeds (of training alone: the scenes of training '
         'and of testing are the same for all seeds):',
-        figures_table(found),
+        *map(figures_table, by_measure(found).values()),
     ]
-    if len(found) > 1:
+    pairs = [group for group in by_measure(found).values() if len(group) > 1]
+    if pairs:
         parts += [
             'Methods of one seed draw first weights from it and take scenes '
             'of the same numbers in the same order (with other objects in '
             'them where more names have boxes). Their differences, mean ± '
             'standard error, and the sign for each seed:',
-            differences_table(found),
+            *map(differences_table, pairs),
         ]
     parts += [f'![{title}]({link})' for title, link in pictures.items()]
     return '\n\n'.join(parts) + '\n'
@@ -141,9 +158,12 @@ def save_pictures(
         Title -> address relative to the page.
     """
     folder = page.parent / '_static'
-    bars = folder / f'{page.stem}_bars.png'
-    save_picture(bars, draw_bars(found))
-    links = {'AP50 of each method and group': f'_static/{bars.name}'}
+    links = {}
+    for measure, group in by_measure(found).items():
+        word = measure.split()[0]
+        bars = folder / f'{page.stem}_bars_{word}.png'
+        save_picture(bars, draw_bars(group))
+        links[f'{word} of each method and group'] = f'_static/{bars.name}'
     for run in runs[: len(found)]:  # those of the first seed
         sources = sorted((run.folder / 'pictures').glob('*.png'))
         for source in sources[:PICTURES]:
@@ -151,7 +171,7 @@ def save_pictures(
             save_picture(folder / name, load_image(source))
             title = (
                 f'{METHODS[run.method].label}, scene {int(source.stem)}: '
-                'truth on the left, detections on the right'
+                'truth on the left, what was found on the right'
             )
             links[title] = f'_static/{name}'
     return links
@@ -179,7 +199,8 @@ def draw_bars(found: dict[str, list[dict]]) -> np.ndarray:
         )
         axes.plot(x, values, 'k.', alpha=0.5)
     axes.set_xticks(range(len(COLUMNS)), COLUMNS)
-    axes.set(ylabel='AP50 of boxes', ylim=(0, 100))
+    measure = METHODS[next(iter(found))].measure
+    axes.set(ylabel=measure, ylim=(0, 100))
     figure.legend(loc='outside upper center')
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]

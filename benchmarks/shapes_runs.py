@@ -3,8 +3,8 @@
 Every method and seed is one training run in a process of its own, in a folder
 that is kept; a finished run is skipped, an interrupted one continues.
 
-Symbols: S seeds; figures are AP50 of boxes as fractions, NaN for a group
-that the test scenes do not show.
+Symbols: S seeds; figures are fractions, of AP50 of boxes or of mIoU, NaN for a
+group that the test scenes do not show.
 """
 
 import hashlib
@@ -36,6 +36,11 @@ SAVING = [  # what a kill may cost; one file stays whole if another is cut off
     'default_hooks.checkpoint.max_keep_ckpts=2',
 ]
 ALL = '(base,novel,unseen)'
+BOXES, PIXELS = 'AP50 of boxes', 'mIoU of pixels'
+LOGGED = {  # how a metric names a group's figure, and its unit
+    BOXES: ('coco/bbox_{}_mAP_50', 1),
+    PIXELS: ('{}_mIoU', 0.01),
+}
 
 
 class Method(NamedTuple):
@@ -44,6 +49,7 @@ class Method(NamedTuple):
     label: str
     config: str
     options: tuple[str, ...] = ()
+    measure: str = BOXES
 
 
 METHODS = {
@@ -58,6 +64,12 @@ METHODS = {
             f'train_dataloader.dataset.objects_of={ALL}',
             f'train_dataloader.dataset.classes_of={ALL}',
         ),
+    ),
+    'lseg': Method('LSeg', 'lseg_shapes-clip-dpt_shapes', measure=PIXELS),
+    'lseg-dense': Method(
+        "LSeg with a frozen CLIP's dense scores in testing",
+        'lseg_shapes-clip-dpt-dense_shapes',
+        measure=PIXELS,
     ),
 }
 
@@ -258,17 +270,27 @@ def kept_figures(run: Run) -> dict[str, float] | None:
 
 
 def logged_figures(folder: Path) -> dict[str, float | None] | None:
-    """Read AP50 of each group from the logs; None for a group without truth.
+    """Read each group's figure from the logs; None for one without truth.
 
     Returns None altogether where no evaluation has ended yet.
     """
-    keys = {group: f'coco/bbox_{group}_mAP_50' for group in GROUPS}
     found = None
     for pattern in ('*/vis_data/scalars.json', '*/*.json'):  # train, test
         for record in records(folder, pattern):
-            if keys['base'] in record:
-                found = {g: record[key] for g, key in keys.items()}
-    return found and {g: v if v >= 0 else None for g, v in found.items()}
+            found = group_figures(record) or found
+    return found
+
+
+def group_figures(record: dict) -> dict[str, float | None] | None:
+    """Return each group's figure of a logged evaluation, None of another."""
+    for name, unit in LOGGED.values():
+        if name.format(GROUPS[0]) in record:
+            values = {g: record[name.format(g)] for g in GROUPS}
+            return {
+                g: unit * v if v is not None and v >= 0 else None
+                for g, v in values.items()
+            }
+    return None
 
 
 def steps_done(folder: Path) -> int:

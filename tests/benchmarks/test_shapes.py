@@ -83,6 +83,27 @@ def test_the_page_has_both_tables_with_reversed_differences(tmp_path):
     assert '![bars](bars.png)' in page
 
 
+def test_boxes_and_pixels_stand_in_tables_of_their_own(tmp_path):
+    found = {
+        'vild': [figures(0.8, 0.4)],
+        'lseg': [figures(0.6, 0.2)],
+        'lseg-dense': [figures(0.7, 0.5)],
+    }
+    page = shapes_report.report(found, [a_run(tmp_path)], {})
+    assert '| AP50 of boxes | base' in page
+    assert '| mIoU of pixels | base' in page
+    assert '`lseg-dense` less `lseg` | +10.0' in page
+    assert 'less `vild`' not in page
+
+
+def test_iou_is_logged_in_percent_and_nan_is_no_truth():
+    record = dict(base_mIoU=50.0, novel_mIoU=25.0, unseen_mIoU=math.nan)
+    assert shapes_runs.group_figures(record) == dict(
+        base=0.5, novel=0.25, unseen=None
+    )
+    assert shapes_runs.group_figures(dict(loss=1)) is None
+
+
 def test_a_group_without_truth_is_a_dash():
     found = {'vild': [figures(0.8, 0.4, math.nan)] * 2}
     assert '| – ± – |' in shapes_report.figures_table(found)
@@ -123,10 +144,13 @@ def test_every_method_changes_what_its_config_has(tmp_path):
         boxed = splits if method == 'supervised' else {'base'}
         assert set(data.objects_of) == set(data.classes_of) == boxed
         assert set(cfg.val_dataloader.dataset.classes_of) == splits
+        assert cfg.train_cfg.max_iters == cfg.train_cfg.val_interval == 2
+        if method.startswith('lseg'):
+            assert ('dense' in cfg.model) == (method == 'lseg-dense')
+            continue
         head = cfg.model.roi_head.get('image_head')
         distils = dict(vild='shared') | {'vild-ensemble': {}}
         assert head == distils.get(method)
-        assert cfg.train_cfg.max_iters == cfg.train_cfg.val_interval == 2
 
 
 def test_a_torn_log_still_gives_steps_and_figures(tmp_path):
@@ -213,7 +237,7 @@ def test_two_methods_are_trained_compared_and_then_kept(
     assert page in printed.out
     assert '2/2 supervised_seed0' in printed.err
     pictures = {p.name for p in (tmp_path / '_static').iterdir()}
-    assert {'report_bars.png', 'report_vild_0001.jpg'} <= pictures
+    assert {'report_bars_AP50.png', 'report_vild_0001.jpg'} <= pictures
     assert all(f'](_static/{name})' in page for name in pictures)
 
     monkeypatch.setattr(shapes_runs, 'execute', None)  # nothing is left to run
