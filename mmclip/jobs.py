@@ -134,12 +134,15 @@ def test(args: Namespace) -> dict:
 
 def run(cfg, job):
     """Build the runner and do the job, with help for mistyped names."""
+    from mmengine.dist import barrier
     from mmengine.runner import Runner
 
     from mmclip.registry import with_nearest_names
 
     try:
-        return job(Runner.from_cfg(cfg))
+        done = job(Runner.from_cfg(cfg))
+        barrier()  # who leaves first would pull the connection from others
+        return done
     except KeyError as error:
         message = str(error.args[0]) if error.args else ''
         if ' is not in the ' not in message:
@@ -150,11 +153,19 @@ def run(cfg, job):
 
 
 def leave_process_group() -> None:
-    """End a distributed run together, or its slower ranks die in gloo."""
+    """Close the connections, whose threads else outlive the interpreter.
+
+    A wrapped model that garbage still holds keeps them open: gloo's threads
+    then end the process with "terminate called without an active exception".
+    """
+    import gc
+
     import torch.distributed as dist
 
     if dist.is_available() and dist.is_initialized():
+        gc.collect()
         dist.destroy_process_group()
+        gc.collect()
 
 
 def load_config(args: Namespace):
