@@ -34,6 +34,7 @@ METHODS = {
         'CLIPFeatureExtractor',
         'CLIPGeometricLoss',
         'CLIPSemanticLoss',
+        'CLIPassoSketcher',
         'DiffVGRasterizer',
         'PairedAugment',
         'SaliencyStrokeInit',

@@ -101,6 +101,7 @@ def _child(parent: Registry, *locations: str) -> HelpfulRegistry:
 MODELS = _child(root.MODELS, 'mmclip.models')
 TASK_UTILS = _child(root.TASK_UTILS, 'mmclip.models')
 DATA = (
+    'mmclip.clipasso.dataset',
     'mmclip.data.ov_datasets',
     'mmclip.data.shapes_dataset',
     'mmclip.data.transfer_datasets',
@@ -108,9 +109,13 @@ DATA = (
 )
 DATASETS = _child(root.DATASETS, *DATA)
 TRANSFORMS = _child(
-    root.TRANSFORMS, 'mmclip.groupvit.transforms', 'mmclip.vild.transforms'
+    root.TRANSFORMS,
+    'mmclip.clipasso.transforms',
+    'mmclip.groupvit.transforms',
+    'mmclip.vild.transforms',
 )
 METRICS = _child(
     root.METRICS, 'mmclip.evaluation', 'mmclip.lseg.zero_shot_metric'
 )
-HOOKS = _child(root.HOOKS, 'mmclip.hooks')
+HOOKS = _child(root.HOOKS, 'mmclip.hooks', 'mmclip.clipasso.loop')
+LOOPS = _child(root.LOOPS, 'mmclip.clipasso.loop')

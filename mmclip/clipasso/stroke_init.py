@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmclip.clip.image import CLIPImageEncoder
 from mmclip.clipasso.saliency import (
+    activation_maps,
     attention_maps,
     enlarge,
     luminance,
@@ -36,6 +37,8 @@ class SaliencyStrokeInit:
         use_xdog: Whether starts keep to edges.
         temperature: Of the softmax over the map.
         num_segments: S.
+        source: ``'attention'``, or ``'activation'`` for towers of timm, whose
+            attention cannot be read.
     """
 
     def __init__(
@@ -44,7 +47,15 @@ class SaliencyStrokeInit:
         use_xdog: bool = True,
         temperature: float = 0.3,
         num_segments: int = 1,
+        source: str = 'attention',
     ) -> None:
+        if source not in ('attention', 'activation'):
+            raise ValueError(
+                f"source is {source!r}, expected 'attention' or 'activation'"
+            )
+        if not temperature > 0:
+            raise ValueError(f'temperature is {temperature}, expected above 0')
+        self.source = source
         self.reduce, self.use_xdog = reduce, use_xdog
         self.temperature, self.num_segments = temperature, num_segments
 
@@ -57,7 +68,10 @@ class SaliencyStrokeInit:
             encoder: The CLIP that looks.
             image: RGB in [0, 1] (3, H, W).
         """
-        maps = attention_maps(encoder, image[None], self.reduce)
+        if self.source == 'activation':
+            maps = activation_maps(encoder, image[None])
+        else:
+            maps = attention_maps(encoder, image[None], self.reduce)
         attention = enlarge(maps, image.shape[1:])[0].cpu().numpy()
         edges = None
         if self.use_xdog:
@@ -75,6 +89,10 @@ class SaliencyStrokeInit:
     ) -> Tensor:
         """Return control points (N, S, 4, 2) of strokes a few pixels long."""
         share = self.probabilities(encoder, image)
+        return self.place(share, num_strokes, seed)
+
+    def place(self, share: np.ndarray, num_strokes: int, seed: int) -> Tensor:
+        """Start strokes by the probabilities (H, W), (N, S, 4, 2)."""
         starts = draw_starts(share, num_strokes, seed)
         return spread_points(starts, share.shape, self.num_segments, seed)
 
