@@ -36,8 +36,13 @@ METHODS = {
         'CLIPSemanticLoss',
         'CLIPassoSketcher',
         'DiffVGRasterizer',
+        'ForegroundWeightedLoss',
+        'NestedStrokeLoss',
         'PairedAugment',
+        'PixelPyramid',
+        'RandomStrokeInit',
         'SaliencyStrokeInit',
+        'StrokeCountLoss',
     ),
     'mmclip.vild': (
         'CropCLIPScores',

@@ -97,6 +97,27 @@ class SaliencyStrokeInit:
         return spread_points(starts, share.shape, self.num_segments, seed)
 
 
+@TASK_UTILS.register_module()
+class RandomStrokeInit:
+    """Start strokes anywhere.
+
+    Args:
+        num_segments: S.
+    """
+
+    def __init__(self, num_segments: int = 1) -> None:
+        self.num_segments = num_segments
+
+    def probabilities(self, encoder, image: Tensor) -> np.ndarray:
+        """Return the same probability for each pixel, (H, W)."""
+        return np.full(image.shape[1:], 1 / image[0].numel())
+
+    def place(self, share: np.ndarray, num_strokes: int, seed: int) -> Tensor:
+        """Start strokes by the probabilities (H, W), (N, S, 4, 2)."""
+        starts = draw_starts(share, num_strokes, seed)
+        return spread_points(starts, share.shape, self.num_segments, seed)
+
+
 def start_probabilities(
     attention: np.ndarray,
     edges: np.ndarray | None = None,

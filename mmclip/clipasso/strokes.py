@@ -37,8 +37,9 @@ class Strokes(NamedTuple):
         return Strokes(*(v.detach().to('cpu', copy=True) for v in self))
 
     def drawing(self, number: int, size: tuple[int, int]) -> Drawing:
-        """Return one sketch on a canvas of (H, W)."""
-        return Drawing(*(v[number].detach().cpu() for v in self), size)
+        """Return one sketch on a canvas of (H, W), less invisible strokes."""
+        seen = self.rgba[number, :, 3] > 0
+        return Drawing(*(v[number][seen].detach().cpu() for v in self), size)
 
 
 class StrokeParameters(nn.Module):
@@ -151,6 +152,12 @@ class StrokeParameters(nn.Module):
         )
         rgba = torch.cat([color, opacity[..., None]], dim=2)
         return Strokes(points, width, rgba)
+
+    @torch.no_grad()
+    def drop(self, dropped: Tensor) -> None:
+        """Take strokes off their sketches for good, bool (M, N)."""
+        self.opacity[: self.count][dropped] = 0
+        self.frozen[: self.count] |= dropped
 
     @torch.no_grad()
     def keep_in_range(self) -> None:
