@@ -13,6 +13,7 @@ from mmclip.clip.image import CLIPImageEncoder
 from mmclip.clip.timm_tower import TimmTower
 from mmclip.clip.towers import ResNetTower, ViTTower, outputs_of
 from mmclip.clip.weights import SHAPES_CLIP
+from mmclip.clipasso.folding import fold_batch_norms
 from mmclip.registry import MODELS
 
 
@@ -57,6 +58,9 @@ class CLIPFeatureExtractor(nn.Module):
             token; ``'layer0'`` and on of a timm network.
         pooled: Whether the embedding is wanted.
         init_cfg: As in the encoder: weights read when a run starts.
+        fold: Whether a ResNet's batch norms are folded into its convolutions
+            and channels lie last in memory, which is quicker and the same but
+            for rounding. A built network is left as it is.
         dtype: ``'bfloat16'`` computes in half precision where torch's
             autocast does; what is seen is float32 all the same.
 
@@ -72,6 +76,7 @@ class CLIPFeatureExtractor(nn.Module):
         layers: Sequence[str] = ('layer2', 'layer3'),
         pooled: bool = True,
         init_cfg: dict | None = None,
+        fold: bool = True,
         dtype: str = 'float32',
     ) -> None:
         super().__init__()
@@ -80,6 +85,7 @@ class CLIPFeatureExtractor(nn.Module):
                 f"dtype is {dtype!r}, expected 'float32' or 'bfloat16'"
             )
         self.dtype = dtype
+        self.fold = fold and not isinstance(model, nn.Module)
         self.encoder = CLIPImageEncoder(model, pretrained, init_cfg=init_cfg)
         self.name = network_name(model, pretrained, init_cfg)
         self.ask_for(layers, pooled)
@@ -116,6 +122,11 @@ class CLIPFeatureExtractor(nn.Module):
         """Do the same in the precision at hand."""
         x = self.encoder.normalise(images)
         tower = self.encoder.tower
+        if self.fold:  # not before its weights have been read
+            self.fold = False
+            if isinstance(tower, ResNetTower):
+                fold_batch_norms(tower.visual)
+                tower.visual.to(memory_format=torch.channels_last)
         if isinstance(tower, TimmTower):
             return self.look_with_timm(tower, x)
         modules = [layer_module(tower, name) for name in self.layers]

@@ -6,6 +6,7 @@ layer. ``relevance`` says how much of a place belongs to what is wanted.
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -57,7 +58,7 @@ class ForegroundWeightedLoss(SketchLoss):
     def __init__(
         self,
         layers: Mapping[str, float] | None = None,
-        background: float = 1.0,
+        background: float = 4.0,
         semantic: float = 0.1,
         source: str = 'auto',
         sharpness: float = 20.0,
@@ -95,6 +96,17 @@ class ForegroundWeightedLoss(SketchLoss):
         most = masks.flatten(1).amax(dim=1)[:, None, None]
         masks = torch.where(most > 0, masks / most.clamp(min=SMALLEST), 1)
         return masks[:, None].to(sketcher.images)
+
+    def weigh_starts(self, maps: list) -> list:
+        """Let strokes start where it is relevant, if they may at all there.
+
+        A stroke that starts in the background has no way to the object: it
+        would shrink to a dot where it is.
+        """
+        return [
+            share if share is None else keep_relevant(share, relevance)
+            for share, relevance in zip(maps, self.relevance[:, 0])
+        ]
 
     def measure(self, scene: Scene) -> dict[str, Tensor]:
         """Return ``loss_foreground_<layer>``, ``loss_paper_<layer>``, (P,)."""
@@ -179,6 +191,12 @@ def weighted_square(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
         square.mean(dim=1).flatten(1) if a.dim() == 4 else square.mean(dim=2)
     )
     return (weight * each).sum(dim=1) / weight.sum(dim=1).clamp(min=SMALLEST)
+
+
+def keep_relevant(share: np.ndarray, relevance: Tensor) -> np.ndarray:
+    """Set probabilities (H, W) to 0 where relevance is below one half."""
+    kept = np.where(relevance.cpu().numpy() > 0.5, share, 0)
+    return kept / kept.sum() if kept.sum() > 0 else share
 
 
 @torch.no_grad()

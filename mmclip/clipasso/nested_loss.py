@@ -3,31 +3,15 @@
 M sketches, N strokes in each.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from mmclip.clipasso.ordering import order_sketch
 from mmclip.clipasso.scene import Scene, SketchLoss
-from mmclip.clipasso.strokes import Strokes
+from mmclip.clipasso.strokes import first_strokes
 from mmclip.registry import MODELS
-
-
-def first_strokes(strokes: Strokes, count: Tensor) -> Strokes:
-    """Hide all strokes but the first ones.
-
-    Args:
-        strokes: Of M sketches.
-        count: How many of each are left (M,).
-    """
-    number = torch.arange(strokes.width.shape[1], device=count.device)
-    return keep_strokes(strokes, number < count[:, None])
-
-
-def keep_strokes(strokes: Strokes, kept: Tensor) -> Strokes:
-    """Hide strokes by making them transparent; ``kept`` is bool (M, N)."""
-    rgba = strokes.rgba
-    opacity = torch.where(kept, rgba[..., 3], 0)
-    rgba = torch.cat([rgba[..., :3], opacity[..., None]], dim=2)
-    return strokes._replace(rgba=rgba)
 
 
 @MODELS.register_module()
@@ -39,11 +23,23 @@ class NestedStrokeLoss(SketchLoss):
     sketch is then drawn stroke by stroke, and may end at any of them: an
     answer to CLIPasso's sec. 6, whose strokes have no order.
 
+    Strokes start in an order that means nothing and move little, so at some
+    steps they are put into the order in which each adds most
+    (:func:`mmclip.clipasso.ordering.greedy_order`).
+
     Args:
         loss_weight: Of the first strokes, beside 1 of the whole sketch.
         shortest: The least k.
         augmented: Whether they are shown from the step's views; the plain
             view alone costs one more picture a sketch and step.
+        arrange_at: After which steps strokes are put in order, each time at
+            the cost of N (N + 1) / 2 pictures a sketch, seen without
+            gradients.
+
+    Raises:
+        ValueError: ``shortest`` is below 1, or strokes are to be put in order
+            while :class:`mmclip.clipasso.stroke_count.StrokeCountLoss` counts
+            them.
     """
 
     evaluated = False
@@ -53,16 +49,43 @@ class NestedStrokeLoss(SketchLoss):
         loss_weight: float = 1.0,
         shortest: int = 1,
         augmented: bool = False,
+        arrange_at: Sequence[int] = (100, 200),
     ) -> None:
         super().__init__()
         if shortest < 1:
             raise ValueError(f'shortest is {shortest}, expected 1 or more')
         self.loss_weight, self.shortest = loss_weight, shortest
-        self.augmented = augmented
+        self.augmented, self.arrange_at = augmented, tuple(arrange_at)
+        self.register_buffer('steps', torch.zeros((), dtype=torch.long))
+
+    @property
+    def settled(self) -> bool:
+        """Return whether the order is final."""
+        return int(self.steps) >= max(self.arrange_at, default=0)
 
     def begin(self, sketcher) -> None:
         """Note the other losses."""
         self.others = [loss for loss in sketcher.losses if loss.evaluated]
+        counts = any(hasattr(loss, 'gate') for loss in sketcher.losses)
+        if counts and self.arrange_at:
+            raise ValueError(
+                'StrokeCountLoss knows strokes by their place, which '
+                'NestedStrokeLoss would change: set arrange_at=() in the '
+                'latter'
+            )
+
+    def start(self, sketcher) -> None:
+        """Count steps from 0."""
+        self.steps.zero_()
+
+    @torch.no_grad()
+    def after_step(self, sketcher) -> None:
+        """Put strokes in order, if it is time."""
+        self.steps += 1
+        if int(self.steps) in self.arrange_at:
+            for sketch in range(sketcher.strokes.count):
+                order = order_sketch(sketcher, sketch)
+                sketcher.strokes.arrange(sketch, order)
 
     def draw_counts(self, sketches: int, strokes: int) -> Tensor:
         """Draw k of each sketch (M,), from ``shortest`` to N - 1."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from mmclip.clipasso.nested_loss import keep_strokes
+from mmclip.clipasso.strokes import keep_strokes
 
 
 def greedy_order(
@@ -74,6 +74,19 @@ def prefix_auc(losses: Tensor) -> float:
             f'canvas {float(losses[0]):.4g}: there is no gain to share out'
         )
     return float(((losses[0] - losses[1:]) / gained).mean())
+
+
+def order_sketch(sketcher, sketch: int, travel: float = 0.0) -> list[int]:
+    """Return the greedy order of one of the sketches at work.
+
+    Args:
+        sketcher: As for :func:`measure_subsets`.
+        sketch: Likewise.
+        travel: As for :func:`greedy_order`.
+    """
+    points = sketcher.strokes().points[sketch].detach()  # (N, S, 4, 2)
+    ends = torch.stack([points[:, 0, 0], points[:, -1, 3]], dim=1)
+    return greedy_order(measure_subsets(sketcher, sketch), ends, travel)
 
 
 def measure_subsets(sketcher, sketch: int, chunk: int = 16):

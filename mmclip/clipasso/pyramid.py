@@ -47,8 +47,13 @@ class PixelPyramid(nn.Module):
                 "has layers such as 'scale4' and no embedding, so it goes "
                 'with a CLIPGeometricLoss of such layers alone'
             )
-        self.layers, self.encoder = list(layers), self
+        self.layers = list(layers)
         self.sides = [int(side) for side in sides]
+
+    @property
+    def encoder(self) -> 'PixelPyramid':
+        """Return itself: there is nothing inside that looks."""
+        return self
 
     def forward(self, images: Tensor) -> CLIPFeatures:
         """Look at RGB pictures (B, 3, H, W) in [0, 1]."""

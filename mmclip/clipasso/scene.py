@@ -88,6 +88,10 @@ class SketchLoss(nn.Module):
                 whose ``images``, ``masks`` and ``extractor`` are ready.
         """
 
+    def weigh_starts(self, maps: list) -> list:
+        """Change where strokes may start, (H, W) of each image."""
+        return maps
+
     def start(self, sketcher: nn.Module) -> None:
         """Set what it learns to its first values, behind :meth:`begin`.
 

@@ -178,14 +178,16 @@ class CLIPassoSketcher(BaseModel):
         self.masks = None
         if all(mask is not None for mask in masks):
             self.masks = torch.stack(masks).to(self.images)
-        self.start_maps = self.find_starts()
-        if fresh:
-            self.start_strokes()
         self.strokes.count = len(self.images) * self.num_seeds
         self.plain_target = self.extractor.look_at_target(self.images)
         self.kept_targets = {}
         for loss in self.losses:
             loss.begin(self)
+        self.start_maps = self.find_starts()
+        for loss in self.losses:
+            self.start_maps = loss.weigh_starts(self.start_maps)
+        if fresh:
+            self.start_strokes()
         for loss in self.losses if fresh else ():
             loss.start(self)
 

@@ -13,9 +13,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from mmclip.clipasso.nested_loss import keep_strokes
 from mmclip.clipasso.scene import Scene, SketchLoss
-from mmclip.clipasso.strokes import Strokes
+from mmclip.clipasso.strokes import Strokes, keep_strokes
 from mmclip.registry import MODELS
 
 BETA, LOW, HIGH = 2 / 3, -0.1, 1.1  # temperature and stretch of the gates
@@ -50,16 +49,17 @@ class StrokeCountLoss(SketchLoss):
 
         bound = L_all + abstraction * (L_empty - L_all).
 
-    So each image gets a number of its own. At first all strokes are optimised
-    (``warmup`` steps), then gates weigh them (``gating`` steps), with a price
-    per stroke that rises while the bound is kept and falls while it is not;
-    then strokes with a closed gate go and the others, opaque again, are
-    optimised further until the loop ends.
+    So each image gets a number of its own. At first gates close only where a
+    stroke does harm (``warmup`` steps, whose end says what all strokes can
+    do); then strokes have a price, which rises while the bound is kept and
+    falls while it is not (``gating`` steps); then strokes with a closed gate
+    go and the others, opaque again, are optimised further until the loop
+    ends.
 
     Args:
         abstraction: From 0 (as good as all strokes) to 1 (anything goes).
-        warmup: Steps before the gates.
-        gating: Steps with gates.
+        warmup: Steps without a price.
+        gating: Steps with one.
         price: Of all N strokes at the first gated step, in units of L_empty -
             L_all.
         eta: How quickly the price follows.
@@ -73,11 +73,11 @@ class StrokeCountLoss(SketchLoss):
 
     def __init__(
         self,
-        abstraction: float = 0.1,
-        warmup: int = 100,
-        gating: int = 300,
-        price: float = 0.1,
-        eta: float = 0.1,
+        abstraction: float = 0.05,
+        warmup: int = 150,
+        gating: int = 400,
+        price: float = 3.0,
+        eta: float = 0.04,
         rate: float = 0.05,
     ) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class StrokeCountLoss(SketchLoss):
 
     def prepare(self, strokes: Strokes) -> Strokes:
         """Let the strokes through gates that are drawn anew."""
-        if self.phase != 'gating':
+        if self.settled:
             return strokes
         logits = self.logits(len(strokes.width))
         noise = torch.rand_like(logits).clamp(1e-6, 1 - 1e-6)
@@ -164,7 +164,9 @@ class StrokeCountLoss(SketchLoss):
         self.steps += 1
         count = sketcher.strokes.count
         if self.steps == self.warmup:
-            whole = sketcher.evaluate()
+            whole = sketcher.evaluate(
+                keep_strokes(sketcher.strokes(), self.chosen(count))
+            )
             empty = self.bound[:count].clone()
             self.span[:count] = (empty - whole).clamp(min=1e-6)
             self.bound[:count] = whole + self.abstraction * (empty - whole)
@@ -185,7 +187,11 @@ class StrokeCountLoss(SketchLoss):
 
     def choose(self, sketcher, count: int) -> None:
         """Drop the strokes whose gates are closed; keep one at least."""
+        sketcher.strokes.drop(~self.chosen(count))
+
+    def chosen(self, count: int) -> Tensor:
+        """Return which strokes have open gates, one at least; (M, N)."""
         logits = self.logits(count)
         kept = logits > 0
         kept[torch.arange(count), logits.argmax(dim=1)] = True
-        sketcher.strokes.drop(~kept)
+        return kept

@@ -99,18 +99,23 @@ class SaliencyStrokeInit:
 
 @TASK_UTILS.register_module()
 class RandomStrokeInit:
-    """Start strokes anywhere.
+    """Start strokes anywhere, or where a drawing has ink.
 
     Args:
         num_segments: S.
+        on_ink: Whether a pixel is as probable as it is dark.
     """
 
-    def __init__(self, num_segments: int = 1) -> None:
-        self.num_segments = num_segments
+    def __init__(self, num_segments: int = 1, on_ink: bool = False) -> None:
+        self.num_segments, self.on_ink = num_segments, on_ink
 
     def probabilities(self, encoder, image: Tensor) -> np.ndarray:
-        """Return the same probability for each pixel, (H, W)."""
-        return np.full(image.shape[1:], 1 / image[0].numel())
+        """Return the probability of each pixel, float64 (H, W)."""
+        share = np.ones(image.shape[1:])
+        if self.on_ink:
+            ink = 1 - image.mean(dim=0).cpu().numpy().astype(np.float64)
+            share = ink if ink.sum() > 0 else share
+        return share / share.sum()
 
     def place(self, share: np.ndarray, num_strokes: int, seed: int) -> Tensor:
         """Start strokes by the probabilities (H, W), (N, S, 4, 2)."""
