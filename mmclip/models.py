@@ -38,6 +38,7 @@ METHODS = {
         'DiffVGRasterizer',
         'PairedAugment',
         'SaliencyStrokeInit',
+        'TimmFeatureExtractor',
     ),
     'mmclip.vild': (
         'CropCLIPScores',

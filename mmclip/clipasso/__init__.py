@@ -27,6 +27,7 @@ from mmclip.clipasso.scene import Scene, SketchLoss
 from mmclip.clipasso.sketcher import CLIPassoSketcher
 from mmclip.clipasso.stroke_init import SaliencyStrokeInit
 from mmclip.clipasso.svg import Drawing, parse_svg, read_svg, write_svg
+from mmclip.clipasso.timm_features import TimmFeatureExtractor
 
 __all__ = [
     'AnalyticRasterizer',
@@ -41,6 +42,7 @@ __all__ = [
     'SaliencyStrokeInit',
     'Scene',
     'SketchLoss',
+    'TimmFeatureExtractor',
     'parse_svg',
     'read_svg',
     'write_svg',

@@ -11,7 +11,11 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmclip.clip.image import CLIPImageEncoder
-from mmclip.clipasso.features import CLIPFeatures, network_name
+from mmclip.clipasso.features import (
+    CLIPFeatures,
+    fingerprint,
+    network_name,
+)
 from mmclip.clipasso.scene import Scene
 from mmclip.clipasso.strokes import StrokeParameters, Strokes
 from mmclip.clipasso.svg import Drawing
@@ -176,6 +180,7 @@ class CLIPassoSketcher(BaseModel):
         if fresh:
             self.start_strokes()
         self.strokes.count = len(self.images) * self.num_seeds
+        self.fingerprint = fingerprint(self.extractor.encoder)
         self.plain_target = self.extractor.look_at_target(self.images)
         for loss in self.losses:
             loss.begin(self)
@@ -345,7 +350,12 @@ class CLIPassoSketcher(BaseModel):
                 'it first'
             )
         sample.pred_sketch = kept.drawing
-        sample.set_metainfo(dict(sketch_network=kept.network))
+        sample.set_metainfo(
+            dict(
+                sketch_network=kept.network,
+                sketch_fingerprint=kept.fingerprint,
+            )
+        )
         return sample
 
     def state_dict(self, *args, **kwargs):
