@@ -37,6 +37,8 @@ METHODS = {
         'CLIPassoSketcher',
         'DiffVGRasterizer',
         'PairedAugment',
+        'RandomStrokeInit',
+        'SVGStrokeInit',
         'SaliencyStrokeInit',
         'TimmFeatureExtractor',
     ),

@@ -1,5 +1,6 @@
-# Drawn scenes on the packaged shapes-clip: seconds on a CPU. It knows drawn
-# shapes and nothing else, so give it no photograph.
+# Drawn scenes on the packaged shapes-clip: half a minute on a CPU. It knows
+# drawn shapes and nothing else, so give it no photograph. It never saw a black
+# line either (such strokes shrink to dots): strokes have colour and width.
 _base_ = ['../_base_/models/clipasso_rn101.py',
           '../_base_/datasets/sketch_photos.py',
           '../_base_/sketch_runtime.py']
@@ -14,7 +15,11 @@ model = dict(
         dict(type='mmclip.CLIPSemanticLoss', loss_weight=0.1),
     ],
     augment=dict(size=size),
-    stroke_init=dict(source='activation'))  # it has no attention
+    stroke_init=dict(source='activation'),  # it has no attention
+    width=3.0,
+    optimise=('points', 'width', 'color'))
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={
+    'strokes.width': dict(lr_mult=0.1), 'strokes.color': dict(lr_mult=0.02)}))
 train_dataloader = dict(dataset=dict(pipeline=[
     dict(type='mmclip.CompositeOnWhite'),
     dict(type='mmclip.ApplyForegroundMask'),

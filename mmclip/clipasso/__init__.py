@@ -25,7 +25,11 @@ from mmclip.clipasso.features import CLIPFeatureExtractor, CLIPFeatures
 from mmclip.clipasso.losses import CLIPGeometricLoss, CLIPSemanticLoss
 from mmclip.clipasso.scene import Scene, SketchLoss
 from mmclip.clipasso.sketcher import CLIPassoSketcher
-from mmclip.clipasso.stroke_init import SaliencyStrokeInit
+from mmclip.clipasso.stroke_init import (
+    RandomStrokeInit,
+    SaliencyStrokeInit,
+    SVGStrokeInit,
+)
 from mmclip.clipasso.svg import Drawing, parse_svg, read_svg, write_svg
 from mmclip.clipasso.timm_features import TimmFeatureExtractor
 
@@ -39,6 +43,8 @@ __all__ = [
     'DiffVGRasterizer',
     'Drawing',
     'PairedAugment',
+    'RandomStrokeInit',
+    'SVGStrokeInit',
     'SaliencyStrokeInit',
     'Scene',
     'SketchLoss',

@@ -105,12 +105,16 @@ class Sketcher:
     @staticmethod
     def fit_canvas(cfg: Config, foreground: dict | None) -> None:
         """Draw as large as the network looks; mask by a model if asked."""
+        from mmclip.jobs import find_config
+
         for step in cfg.train_dataloader.dataset.pipeline:
             kind = step['type'].split('.')[-1]
             if kind == 'ResizeToCanvas' and cfg.model.get('augment'):
                 step['size'] = cfg.model.augment.get('size', 224)
             if kind == 'ApplyForegroundMask' and foreground:
-                step.update(source='model', model=dict(foreground))
+                found = find_config(foreground['config'])
+                model = dict(foreground, config=found)
+                step.update(source='model', model=model)
 
     def __call__(
         self,
