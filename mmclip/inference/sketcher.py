@@ -141,6 +141,9 @@ class Sketcher:
             ValueError: An image cannot be read or holds nothing to sketch.
             FileNotFoundError: It is not there, or no network is.
         """
+        from mmclip.clipasso.dataset import find_images
+        from mmclip.clipasso.preprocess import read_picture
+
         many = isinstance(image, (list, tuple)) or is_folder(image)
         images = image if isinstance(image, (list, tuple)) else [image]
         if out is None and resume:
@@ -152,25 +155,38 @@ class Sketcher:
                 as_file(each, place / '.run' / f'image{k}.png')
                 for k, each in enumerate(images)
             ]
-            records = self.run(
-                place, files, masks, class_names, resume, progress
+            for file in find_images(files):
+                read_picture(file)  # a bad one is named before any work
+            data = dict(
+                images=files, masks=as_text(masks), class_names=class_names
             )
+            records = self.run(place, data, resume, progress)
             found = [self.plain(r, place, out is not None) for r in records]
         return found if many else found[0]
 
-    def run(self, out, images, masks, class_names, resume, progress) -> list:
+    def run(self, out: Path, data: dict, resume: bool, progress: bool) -> list:
         """Run the loop; return its records in the order of the images."""
         from mmengine.runner import Runner
 
         cfg = Config(self.cfg.to_dict())
-        cfg.train_dataloader.dataset.update(
-            images=images, masks=masks, class_names=class_names
-        )
+        cfg.train_dataloader.dataset.update(data)
         cfg.work_dir = str(out / '.run')
         cfg.experiment_name = f'sketch-{os.getpid()}-{next(_NUMBER)}'
         cfg.log_level, cfg.resume = 'ERROR', resume
         cfg.default_hooks.logger = None
-        cfg.custom_hooks = [
+        cfg.custom_hooks = self.hooks(out, progress)
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+        dataset = runner.train_dataloader.dataset
+        paths = [
+            info['img_path']
+            for info in map(dataset.get_data_info, range(len(dataset)))
+        ]
+        return [runner.model.album[path] for path in paths]
+
+    def hooks(self, out: Path, progress: bool) -> list[dict]:
+        """Return the hooks of a run."""
+        hooks = [
             dict(type='mmclip.RNGStateHook'),
             dict(type='mmclip.SketchStateHook'),
             dict(
@@ -182,15 +198,8 @@ class Sketcher:
             ),
         ]
         if progress:
-            cfg.custom_hooks.append(dict(type='mmclip.SketchProgressBarHook'))
-        runner = Runner.from_cfg(cfg)
-        runner.train()
-        dataset = runner.train_dataloader.dataset
-        paths = [
-            info['img_path']
-            for info in map(dataset.get_data_info, range(len(dataset)))
-        ]
-        return [runner.model.album[path] for path in paths]
+            hooks.append(dict(type='mmclip.SketchProgressBarHook'))
+        return hooks
 
     def plain(self, record, out: Path, kept: bool) -> dict:
         """Turn a record into a dict of plain values."""
@@ -222,6 +231,13 @@ def is_folder(image) -> bool:
     if not isinstance(image, (str, Path)):
         return False
     return Path(image).is_dir() or '*' in str(image)
+
+
+def as_text(paths):
+    """Return paths as texts, which a config can hold."""
+    if isinstance(paths, (list, tuple)):
+        return [str(path) for path in paths]
+    return paths and str(paths)
 
 
 def as_file(image, path: Path) -> str:

@@ -48,8 +48,8 @@ def test_what_is_not_there_is_named(folder, tmp_path):
         SketchImageDataset(str(tmp_path / 'empty'))
     with pytest.raises(FileNotFoundError, match='no image is named'):
         SketchImageDataset([])
+    draw_picture(tmp_path / 'masks' / 'b.png')
     with pytest.raises(FileNotFoundError, match=r"no mask called 'a\.\*'"):
-        draw_picture(tmp_path / 'masks' / 'b.png')
         SketchImageDataset(str(folder), masks=str(tmp_path / 'masks'))
     with pytest.raises(ValueError, match='1 masks for 2 images'):
         SketchImageDataset(str(folder), masks=[folder / 'b.png'])

@@ -59,9 +59,7 @@ def test_sixteen_bits_and_the_first_picture_of_an_animation(tmp_path):
     assert results['image'].max() == 255
     assert 120 < results['image'].mean() < 135
     frames = [Image.new('RGB', (20, 20), c) for c in ('red', 'blue')]
-    frames[0].save(
-        tmp_path / 'a.gif', save_all=True, append_images=frames[1:]
-    )
+    frames[0].save(tmp_path / 'a.gif', save_all=True, append_images=frames[1:])
     results = CompositeOnWhite()(dict(img_path=str(tmp_path / 'a.gif')))
     assert results['image'][0, 0].tolist() == [255, 0, 0]
 
