@@ -41,8 +41,10 @@ METHODS = {
         'PairedAugment',
         'PixelPyramid',
         'RandomStrokeInit',
+        'SVGStrokeInit',
         'SaliencyStrokeInit',
         'StrokeCountLoss',
+        'TimmFeatureExtractor',
     ),
     'mmclip.vild': (
         'CropCLIPScores',

@@ -115,7 +115,18 @@ TRANSFORMS = _child(
     'mmclip.vild.transforms',
 )
 METRICS = _child(
-    root.METRICS, 'mmclip.evaluation', 'mmclip.lseg.zero_shot_metric'
+    root.METRICS,
+    'mmclip.evaluation',
+    'mmclip.clipasso.metrics',
+    'mmclip.lseg.zero_shot_metric',
 )
-HOOKS = _child(root.HOOKS, 'mmclip.hooks', 'mmclip.clipasso.loop')
+HOOKS = _child(
+    root.HOOKS, 'mmclip.hooks', 'mmclip.clipasso.loop', 'mmclip.clipasso.hooks'
+)
 LOOPS = _child(root.LOOPS, 'mmclip.clipasso.loop')
+
+# So that `default_scope='mmclip'` finds samplers, optimisers and the like in
+# mmengine without a warning for each.
+for _parent in root_registries():
+    if 'mmclip' not in _parent.children:
+        _child(_parent, __name__)

@@ -35,8 +35,13 @@ from mmclip.clipasso.pyramid import PixelPyramid
 from mmclip.clipasso.scene import Scene, SketchLoss
 from mmclip.clipasso.sketcher import CLIPassoSketcher
 from mmclip.clipasso.stroke_count import StrokeCountLoss
-from mmclip.clipasso.stroke_init import RandomStrokeInit, SaliencyStrokeInit
+from mmclip.clipasso.stroke_init import (
+    RandomStrokeInit,
+    SaliencyStrokeInit,
+    SVGStrokeInit,
+)
 from mmclip.clipasso.svg import Drawing, parse_svg, read_svg, write_svg
+from mmclip.clipasso.timm_features import TimmFeatureExtractor
 
 __all__ = [
     'AnalyticRasterizer',
@@ -52,10 +57,12 @@ __all__ = [
     'PairedAugment',
     'PixelPyramid',
     'RandomStrokeInit',
+    'SVGStrokeInit',
     'SaliencyStrokeInit',
     'Scene',
     'SketchLoss',
     'StrokeCountLoss',
+    'TimmFeatureExtractor',
     'parse_svg',
     'read_svg',
     'write_svg',

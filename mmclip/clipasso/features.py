@@ -3,6 +3,7 @@
 B pictures, C channels of a layer, D embedding width.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -170,6 +171,19 @@ def network_name(
     elif isinstance(model, nn.Module):
         weights = weights or 'weights as given'
     return f'{name} ({weights or "random weights"})'
+
+
+def fingerprint(module: nn.Module) -> str:
+    """Identify a network by its weights, whatever it is called.
+
+    The hash covers the first values of every parameter.
+    """
+    digest = hashlib.sha256()
+    for parameter in module.parameters():
+        first = parameter.detach().flatten()[:64].float().cpu()
+        digest.update(f'{tuple(parameter.shape)}'.encode())
+        digest.update(first.numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def layer_names(tower: nn.Module) -> list[str]:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmclip.clip.timm_tower import TimmTower
+from mmclip.clip.towers import ResNetTower, ViTTower
 from mmclip.clipasso.features import CLIPFeatures
 from mmclip.clipasso.losses import CLIPSemanticLoss
 from mmclip.clipasso.saliency import (
@@ -208,8 +208,10 @@ def soft_foreground(encoder, images: Tensor, sharpness: float) -> Tensor:
         images: RGB in [0, 1] (B, 3, H, W).
         sharpness: See :class:`ForegroundWeightedLoss`.
     """
-    timm = isinstance(encoder.tower, TimmTower)
-    maps = (activation_maps if timm else attention_maps)(encoder, images)
+    attends = isinstance(
+        getattr(encoder, 'tower', None), (ViTTower, ResNetTower)
+    )
+    maps = (attention_maps if attends else activation_maps)(encoder, images)
     large = enlarge(maps, images.shape[2:])
     steps = [otsu(each.cpu().double().numpy()) for each in large]
     step = large.new_tensor(steps)[:, None, None]

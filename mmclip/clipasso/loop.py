@@ -13,7 +13,7 @@ import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import BaseLoop
+from mmengine.runner import BaseLoop, ValLoop
 
 from mmclip.clipasso.progress import SketchProgress, SketchRecord
 from mmclip.clipasso.sketcher import DivergedError
@@ -39,6 +39,8 @@ class SketchTrainLoop(BaseLoop):
         eval_interval: Steps between evaluations, 10 in the release.
         min_delta: As in :class:`mmclip.clipasso.progress.SketchProgress`.
         patience: Likewise.
+        evaluator: Metrics of all sketches, once they are done; a ``val_cfg``
+            of the config goes before it.
 
     Attributes:
         iter (int): Steps so far, counted over all batches as if none had
@@ -57,6 +59,7 @@ class SketchTrainLoop(BaseLoop):
         eval_interval: int = 10,
         min_delta: float = 1e-5,
         patience: int = 2,
+        evaluator: dict | list | None = None,
     ) -> None:
         super().__init__(runner, dataloader)
         for name, value in (
@@ -84,6 +87,8 @@ class SketchTrainLoop(BaseLoop):
         self._saved = self._start = None
         runner.visualizer.dataset_meta = self.dataloader.dataset.metainfo
         runner.model.reserve(self.dataloader.batch_size)
+        if evaluator and runner._val_loop is None:
+            runner._val_loop = ValLoop(runner, self.dataloader, evaluator)
         if not any(isinstance(h, SketchStateHook) for h in runner.hooks):
             runner.register_hook(SketchStateHook())
 
@@ -309,6 +314,7 @@ def make_record(
         loss=float(progress.loss[best]),
         iteration=int(progress.iteration[best]),
         network=model.extractor.name,
+        fingerprint=model.fingerprint,
         saliency=model.saliency_name,
         losses={
             seed: [[k, float(losses[row])] for k, losses in progress.history]

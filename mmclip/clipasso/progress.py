@@ -123,6 +123,7 @@ class SketchRecord:
         loss: Its evaluated loss.
         iteration: How many steps it had made.
         network: Which network it was optimised for.
+        fingerprint: Of that network's weights.
         saliency: Which network said where strokes start.
         losses: For each seed, [iteration, loss] of every evaluation.
         finished: Whether the run came to its end.
@@ -135,6 +136,7 @@ class SketchRecord:
     loss: float
     iteration: int
     network: str
+    fingerprint: str
     saliency: str
     losses: dict[int, list] = field(default_factory=dict)
     finished: bool = True

@@ -12,7 +12,11 @@ from torch import Tensor, nn
 
 from mmclip.clip.image import CLIPImageEncoder
 from mmclip.clipasso.augmentation import Views
-from mmclip.clipasso.features import CLIPFeatures, network_name
+from mmclip.clipasso.features import (
+    CLIPFeatures,
+    fingerprint,
+    network_name,
+)
 from mmclip.clipasso.scene import Scene
 from mmclip.clipasso.strokes import StrokeParameters, Strokes
 from mmclip.clipasso.svg import Drawing
@@ -135,6 +139,7 @@ class CLIPassoSketcher(BaseModel):
         )
         self.width = width
         self.images = self.masks = self.plain_target = None
+        self.fingerprint, self.kept_targets = None, {}
         self.samples, self.start_maps, self.album = [], [], {}
         self.register_load_state_dict_post_hook(forget_frozen)
 
@@ -179,6 +184,8 @@ class CLIPassoSketcher(BaseModel):
         if all(mask is not None for mask in masks):
             self.masks = torch.stack(masks).to(self.images)
         self.strokes.count = len(self.images) * self.num_seeds
+        if self.fingerprint is None:  # norms are folded at the first look
+            self.fingerprint = fingerprint(self.extractor.encoder)
         self.plain_target = self.extractor.look_at_target(self.images)
         self.kept_targets = {}
         for loss in self.losses:
@@ -428,7 +435,12 @@ class CLIPassoSketcher(BaseModel):
                 'it first'
             )
         sample.pred_sketch = kept.drawing
-        sample.set_metainfo(dict(sketch_network=kept.network))
+        sample.set_metainfo(
+            dict(
+                sketch_network=kept.network,
+                sketch_fingerprint=kept.fingerprint,
+            )
+        )
         return sample
 
     def state_dict(self, *args, **kwargs):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mmclip.clip.image import CLIPImageEncoder
+from mmclip.clipasso.curves import pad_segments
 from mmclip.clipasso.saliency import (
     activation_maps,
     attention_maps,
@@ -21,6 +22,7 @@ from mmclip.clipasso.saliency import (
     unit_range,
     xdog,
 )
+from mmclip.clipasso.svg import Drawing, read_svg
 from mmclip.registry import TASK_UTILS
 
 SPREAD = 0.05  # of the canvas; the range of a step between control points
@@ -90,32 +92,6 @@ class SaliencyStrokeInit:
         """Return control points (N, S, 4, 2) of strokes a few pixels long."""
         share = self.probabilities(encoder, image)
         return self.place(share, num_strokes, seed)
-
-    def place(self, share: np.ndarray, num_strokes: int, seed: int) -> Tensor:
-        """Start strokes by the probabilities (H, W), (N, S, 4, 2)."""
-        starts = draw_starts(share, num_strokes, seed)
-        return spread_points(starts, share.shape, self.num_segments, seed)
-
-
-@TASK_UTILS.register_module()
-class RandomStrokeInit:
-    """Start strokes anywhere, or where a drawing has ink.
-
-    Args:
-        num_segments: S.
-        on_ink: Whether a pixel is as probable as it is dark.
-    """
-
-    def __init__(self, num_segments: int = 1, on_ink: bool = False) -> None:
-        self.num_segments, self.on_ink = num_segments, on_ink
-
-    def probabilities(self, encoder, image: Tensor) -> np.ndarray:
-        """Return the probability of each pixel, float64 (H, W)."""
-        share = np.ones(image.shape[1:])
-        if self.on_ink:
-            ink = 1 - image.mean(dim=0).cpu().numpy().astype(np.float64)
-            share = ink if ink.sum() > 0 else share
-        return share / share.sum()
 
     def place(self, share: np.ndarray, num_strokes: int, seed: int) -> Tensor:
         """Start strokes by the probabilities (H, W), (N, S, 4, 2)."""
@@ -195,3 +171,95 @@ def spread_points(
     points = torch.tensor(strokes, dtype=torch.float64)
     points = points.reshape(-1, num_segments, 4, 2)
     return (points * torch.tensor([width, height])).float()
+
+
+@TASK_UTILS.register_module()
+class RandomStrokeInit(SaliencyStrokeInit):
+    """Start strokes anywhere, with no network asked.
+
+    Args:
+        num_segments: S.
+        on_ink: Whether a pixel is as probable as it is dark, for line
+            drawings.
+    """
+
+    def __init__(self, num_segments: int = 1, on_ink: bool = False) -> None:
+        super().__init__(num_segments=num_segments)
+        self.on_ink = on_ink
+
+    def probabilities(self, encoder, image: Tensor) -> np.ndarray:
+        """Return the probability of each pixel, float64 (H, W)."""
+        share = np.ones(image.shape[1:])
+        if self.on_ink:
+            ink = 1 - image.mean(dim=0).cpu().numpy().astype(np.float64)
+            share = ink if ink.sum() > 0 else share
+        return share / share.sum()
+
+
+@TASK_UTILS.register_module()
+class SVGStrokeInit(SaliencyStrokeInit):
+    """Start from the strokes of an SVG, perhaps with new ones on top.
+
+    Those beyond the SVG's start by saliency.
+
+    Args:
+        svg: The file; it is scaled to the canvas.
+        freeze: Whether the SVG's strokes stay as they are.
+        **kwargs: As of :class:`SaliencyStrokeInit`.
+
+    Raises:
+        ValueError: The SVG has more strokes or segments than the sketch, or
+            another shape than the canvas.
+    """
+
+    def __init__(self, svg: str, freeze: bool = False, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.svg, self.freeze = svg, freeze
+        self.frozen = None
+
+    def place(self, share: np.ndarray, num_strokes: int, seed: int) -> Drawing:
+        """Return the SVG's strokes and new ones behind them."""
+        given = self.read(share.shape)
+        count, segments = given.points.shape[:2]
+        if count > num_strokes or segments > self.num_segments:
+            raise ValueError(
+                f"'{self.svg}' has {count} strokes of up to {segments} "
+                f'segments, the sketch {num_strokes} of {self.num_segments}: '
+                'raise num_strokes and num_segments'
+            )
+        self.frozen = (torch.arange(num_strokes) < count) & self.freeze
+        new = super().place(share, num_strokes - count, seed)
+        half = given.width.mean() if count else torch.tensor(1.5)
+        black = torch.tensor([0.0, 0.0, 0.0, 1.0])
+        points = pad_segments([*given.points, *new])
+        return Drawing(
+            pad_to(points, self.num_segments),
+            torch.cat([given.width, half.expand(len(new))]),
+            torch.cat([given.rgba, black.expand(len(new), 4)]),
+            share.shape,
+        )
+
+    def read(self, size: tuple[int, int]) -> Drawing:
+        """Read the SVG, scaled to a canvas (H, W)."""
+        drawing = read_svg(self.svg)
+        zooms = [want / have for want, have in zip(size, drawing.size)]
+        if abs(zooms[0] - zooms[1]) > 0.01 * zooms[0]:
+            raise ValueError(
+                f"'{self.svg}' is {drawing.size[0]} x {drawing.size[1]}, "
+                f'which does not scale to {size[0]} x {size[1]}'
+            )
+        return Drawing(
+            drawing.points * zooms[0],
+            drawing.width * zooms[0],
+            drawing.rgba,
+            size,
+        )
+
+
+def pad_to(points: Tensor, segments: int) -> Tensor:
+    """Lengthen strokes (N, S, 4, 2) by dots at their ends to more segments."""
+    lacking = segments - points.shape[1]
+    if lacking <= 0:
+        return points
+    end = points[:, -1:, 3:].expand(-1, lacking, 4, -1)
+    return torch.cat([points, end], dim=1)

@@ -17,7 +17,15 @@ CONFIGS = sorted(
     if '_base_' not in path.relative_to(FOLDER).parts
 )
 # names that mmengine, mmcv and mmdet's inferencer look for as they stand
-BARE = {'AdamW', 'SGD', 'SyncBN', 'BN', 'Pretrained', 'LoadImageFromFile'}
+BARE = {
+    'Adam',
+    'AdamW',
+    'SGD',
+    'SyncBN',
+    'BN',
+    'Pretrained',
+    'LoadImageFromFile',
+}
 
 
 def typed_dicts(node):
@@ -83,6 +91,8 @@ def build_all(cfg):
     model = registry.MODELS.build(copy.deepcopy(cfg.model))
     assert sum(p.numel() for p in model.parameters()) > 0
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        if loader is None:  # a loop that evaluates its own work
+            continue
         dataset = copy.deepcopy(loader.dataset)
         while 'dataset' in dataset:  # within what repeats or balances it
             assert registry.DATASETS.get(dataset.type)
