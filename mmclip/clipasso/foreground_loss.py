@@ -112,7 +112,7 @@ class ForegroundWeightedLoss(SketchLoss):
         """Return ``loss_foreground_<layer>``, ``loss_paper_<layer>``, (P,)."""
         views = len(scene.sketch_features) // len(scene.owner)
         rows = self.rows(scene, views)
-        relevance = scene.show(self.relevance)[rows]
+        relevance = shown_relevance(self.relevance, scene)[rows]
         paper = None
         if self.background:
             paper = scene.see(torch.ones_like(self.on_paper), self.seen_paper)
@@ -157,6 +157,17 @@ class ForegroundWeightedLoss(SketchLoss):
                 far = weighted_square(seen, paper.layers[name], 1 - where)
                 losses[f'loss_paper_{name}'] = weight * self.background * far
         return losses
+
+
+def shown_relevance(relevance: Tensor, scene: Scene) -> Tensor:
+    """Show relevance (B, 1, H, W) as the pictures are, (K * B, 1, ...).
+
+    What a view shows beyond the picture is the same in sketch and target; it
+    counts as relevant, as it does in CLIPasso's loss.
+    """
+    both = torch.cat([relevance, torch.ones_like(relevance)], dim=1)
+    inside, picture = scene.show(both).split(1, dim=1)
+    return (1 + inside - picture).clamp(0, 1)
 
 
 def at_positions(relevance: Tensor, layer: Tensor) -> Tensor:
