@@ -158,10 +158,12 @@ def test_the_optimiser_starts_anew_with_each_batch(tmp_path, images):
     assert_same(found, wanted)
 
 
-def test_another_batch_size_is_refused_on_resume(tmp_path, images):
+def test_another_batch_or_image_is_refused_on_resume(tmp_path, images):
     sketch(tmp_path, images[:1])
     with pytest.raises(ValueError, match='same batch_size and num_seeds'):
         sketch(tmp_path, images, batch_size=3, resume=True)
+    with pytest.raises(ValueError, match='was sketching p0, here stands p1'):
+        sketch(tmp_path, images[1:2], resume=True)
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_the_best_named(
