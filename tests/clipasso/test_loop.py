@@ -190,6 +190,18 @@ def test_a_stopped_run_keeps_what_it_has(tmp_path, images):
     assert [k for k, _ in record.losses[0]] == [0, 4, 5]
 
 
+def test_batches_that_end_early_leave_the_next_one_its_steps(
+    tmp_path, images
+):
+    loop = dict(num_iters=9, eval_interval=1, min_delta=1e9)
+    runner = sketch(tmp_path, images[:2], loop=loop)
+    assert len(runner.model.album) == 2
+    for record in runner.model.album.values():
+        assert [k for k, _ in record.losses[0]] == [0, 1, 2]
+        assert record.iteration == 0
+    assert runner.iter == runner.max_iters == 18
+
+
 def test_own_losses_need_no_more_than_measure(tmp_path, images):
     config = run_config(
         tmp_path,
