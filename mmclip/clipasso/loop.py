@@ -78,6 +78,11 @@ class SketchTrainLoop(BaseLoop):
                 'in common: start one process a device, each with its own '
                 'images'
             )
+        if not any(loss.evaluated for loss in runner.model.losses):
+            raise ValueError(
+                'none of the losses is evaluated, so no sketch would be the '
+                'best: add one such as mmclip.CLIPGeometricLoss'
+            )
         self.num_iters, self.eval_interval = num_iters, eval_interval
         self.min_delta, self.patience = min_delta, patience
         self.stop_training = False  # set by hooks such as EarlyStoppingHook
@@ -175,8 +180,23 @@ class SketchTrainLoop(BaseLoop):
         if saved is None:
             self.reset_optimizer()
         else:
-            self.progress.load_state_dict(saved)
+            self.check_images(saved['images'])
+            self.progress.load_state_dict(saved['progress'])
         self.records = self.make_records() if self.progress.strokes else []
+
+    def check_images(self, saved: list[str]) -> None:
+        """Refuse to go on with other images.
+
+        Raises:
+            ValueError: The batch is not that of the checkpoint.
+        """
+        now = [sample.name for sample in self.model.samples]
+        if now != saved:
+            raise ValueError(
+                f'the checkpoint was sketching {", ".join(saved)}, here '
+                f'stands {", ".join(now)}: resume with the same images, or '
+                'start anew in another folder'
+            )
 
     def run_iter(self, batch: dict) -> None:
         """Make one step; evaluate what was there before it, if due.
@@ -281,6 +301,7 @@ class SketchTrainLoop(BaseLoop):
         return dict(
             capacity=self.model.strokes.capacity,
             count=self.model.strokes.count,
+            images=[sample.name for sample in self.model.samples],
             progress=self.progress.state_dict(),
         )
 
@@ -296,7 +317,7 @@ class SketchTrainLoop(BaseLoop):
                 f'sketches, this run {self.model.strokes.capacity}: resume '
                 'with the same batch_size and num_seeds'
             )
-        self._saved = state['progress']
+        self._saved = state
 
 
 def make_record(

@@ -159,10 +159,12 @@ def test_the_optimiser_starts_anew_with_each_batch(tmp_path, images):
     assert_same(found, wanted)
 
 
-def test_another_batch_size_is_refused_on_resume(tmp_path, images):
+def test_another_batch_or_image_is_refused_on_resume(tmp_path, images):
     sketch(tmp_path, images[:1])
     with pytest.raises(ValueError, match='same batch_size and num_seeds'):
         sketch(tmp_path, images, batch_size=3, resume=True)
+    with pytest.raises(ValueError, match='was sketching p0, here stands p1'):
+        sketch(tmp_path, images[1:2], resume=True)
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_the_best_named(
@@ -189,6 +191,16 @@ def test_a_stopped_run_keeps_what_it_has(tmp_path, images):
     assert [k for k, _ in record.losses[0]] == [0, 4, 5]
 
 
+def test_batches_that_end_early_leave_the_next_one_its_steps(tmp_path, images):
+    loop = dict(num_iters=9, eval_interval=1, min_delta=1e9)
+    runner = sketch(tmp_path, images[:2], loop=loop)
+    assert len(runner.model.album) == 2
+    for record in runner.model.album.values():
+        assert [k for k, _ in record.losses[0]] == [0, 1, 2]
+        assert record.iteration == 0
+    assert runner.iter == runner.max_iters == 18
+
+
 def test_own_losses_need_no_more_than_measure(tmp_path, images):
     config = run_config(
         tmp_path,
@@ -208,6 +220,19 @@ def test_own_losses_need_no_more_than_measure(tmp_path, images):
     (record,) = runner.model.album.values()
     assert record.loss == pytest.approx(0, abs=1e-6)
     assert record.drawing.width.max() == 0  # 1.5 - 3 * 0.6, but not below 0
+
+
+def test_a_run_without_a_loss_to_judge_by_is_refused(tmp_path, images):
+    losses = [
+        dict(type='mmclip.CLIPSemanticLoss'),
+        dict(type='mmclip.LossThatBreaks', call=9),
+    ]
+    runner = Runner.from_cfg(
+        run_config(tmp_path, images, model=dict(losses=losses))
+    )
+    runner.model.losses[0].evaluated = False
+    with pytest.raises(ValueError, match='none of the losses is evaluated'):
+        runner.train()
 
 
 def test_numbers_that_make_no_sense_are_refused(tmp_path, images):
