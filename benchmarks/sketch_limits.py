@@ -368,7 +368,7 @@ def run_part(part: str, folder: Path, args) -> None:
         report_background(traced_found, 'pixels')
         found = background(folder / 'clip', args.runs, args.iters)
         report_background(found, 'shapes-clip')
-        shown = show_background(found)
+        shown = show_background(traced_found)
     elif part == 'order':
         found = order(folder, args.runs)
         report_order(found)

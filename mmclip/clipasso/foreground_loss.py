@@ -47,6 +47,9 @@ class ForegroundWeightedLoss(SketchLoss):
         source: Where relevance comes from: ``'mask'`` (soft or hard ones that
             the images bring), ``'saliency'`` (where the network looks), or
             ``'auto'``: masks where there are any.
+        grow: How far relevance is grown, as part of the picture's side: the
+            outline of an object lies on the border of its mask, half of it
+            outside.
         sharpness: Of the step from irrelevant to relevant that saliency is
             put through; the step lies at Otsu's threshold.
         loss_weight: Factor on all.
@@ -61,6 +64,7 @@ class ForegroundWeightedLoss(SketchLoss):
         background: float = 4.0,
         semantic: float = 0.1,
         source: str = 'auto',
+        grow: float = 0.02,
         sharpness: float = 20.0,
         loss_weight: float = 1.0,
     ) -> None:
@@ -71,7 +75,8 @@ class ForegroundWeightedLoss(SketchLoss):
             )
         self.layers = dict(layers or dict(layer2=1.0, layer3=1.0))
         self.background, self.source = background, source
-        self.sharpness, self.loss_weight = sharpness, loss_weight
+        self.grow, self.sharpness = grow, sharpness
+        self.loss_weight = loss_weight
         self.pooled = semantic > 0
         self.semantic = CLIPSemanticLoss(semantic)
 
@@ -95,7 +100,9 @@ class ForegroundWeightedLoss(SketchLoss):
             masks = soft_foreground(encoder, sketcher.images, self.sharpness)
         most = masks.flatten(1).amax(dim=1)[:, None, None]
         masks = torch.where(most > 0, masks / most.clamp(min=SMALLEST), 1)
-        return masks[:, None].to(sketcher.images)
+        masks = masks[:, None].to(sketcher.images)
+        reach = round(self.grow * masks.shape[2])
+        return F.max_pool2d(masks, 2 * reach + 1, stride=1, padding=reach)
 
     def weigh_starts(self, maps: list) -> list:
         """Let strokes start where it is relevant, if they may at all there.

@@ -73,3 +73,33 @@ def test_pictures_of_other_sizes_are_refused():
         augment(smooth(), smooth(size=32))
     with pytest.raises(ValueError, match='set size=32'):
         augment(smooth(size=32))
+
+
+def test_a_bank_shows_the_same_few_views_again_and_again():
+    augment = PairedAugment(num_views=2, size=32, mode='bank', bank_size=3)
+    again = PairedAugment(num_views=2, size=32, mode='bank', bank_size=3)
+    seen = set()
+    for _ in range(12):
+        views = augment.draw(32, 32)
+        members = views.members.tolist()
+        assert len(set(members)) == len(views) == 2
+        seen |= set(members)
+    assert seen == {0, 1, 2}
+    again.draw(32, 32)
+    assert augment.banks[32, 32].start.equal(again.banks[32, 32].start)
+    assert not augment.banks[32, 32].end[0].equal(augment.banks[32, 32].end[1])
+
+
+def test_a_bank_leaves_the_generator_as_many_numbers_as_it_found():
+    augment = PairedAugment(num_views=2, size=32, mode='bank')
+    torch.manual_seed(0)
+    first = augment.draw(32, 32).members
+    torch.manual_seed(0)
+    assert augment.draw(32, 32).members.equal(first)
+
+
+def test_wrong_modes_are_named():
+    with pytest.raises(ValueError, match="mode is 'deck'"):
+        PairedAugment(mode='deck')
+    with pytest.raises(ValueError, match='bank_size is 2'):
+        PairedAugment(mode='bank', bank_size=2)
