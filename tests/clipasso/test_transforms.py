@@ -153,3 +153,17 @@ def test_only_what_has_a_mask_is_padded_unless_asked_for():
     masked = PadToWhiteSquare(margin=0)(results)
     assert masked['mask'].sum() == 800
     assert (masked['image'][~masked['mask']] == 255).all()
+
+
+def test_a_mask_may_be_noted_and_the_background_kept(tmp_path):
+    array = noise(40, 40, 3)
+    mask = np.zeros((40, 40), np.uint8)
+    mask[10:30, 10:30] = 255
+    mask_path = save(tmp_path / 'm.png', mask)['img_path']
+    given = save(tmp_path / 'a.png', array) | dict(mask_path=mask_path)
+    results = CompositeOnWhite()(given)
+    kept = ApplyForegroundMask(whiten=False)(dict(results))
+    assert (kept['image'] == array).all()
+    assert kept['mask'].sum() == 400
+    whitened = ApplyForegroundMask()(dict(results))
+    assert (whitened['image'][0, 0] == 255).all()
