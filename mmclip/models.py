@@ -22,6 +22,8 @@ METHODS = {
         'MultiLabelContrastiveLoss',
     ),
     'mmclip.groupvit.segmentor': ('GroupViTSegmentor',),
+    'mmclip.glip.losses': ('InterImageRegionWordLoss', 'MaskedWordHead'),
+    'mmclip.glip.tokenizer': ('CLIPSpanTokenizer', 'WordPieceTokenizer'),
     'mmclip.lseg': (
         'DPTNeck',
         'LSeg',
