@@ -108,7 +108,10 @@ DATA = (
 )
 DATASETS = _child(root.DATASETS, *DATA)
 TRANSFORMS = _child(
-    root.TRANSFORMS, 'mmclip.groupvit.transforms', 'mmclip.vild.transforms'
+    root.TRANSFORMS,
+    'mmclip.glip.transforms',
+    'mmclip.groupvit.transforms',
+    'mmclip.vild.transforms',
 )
 METRICS = _child(
     root.METRICS, 'mmclip.evaluation', 'mmclip.lseg.zero_shot_metric'

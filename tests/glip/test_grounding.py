@@ -9,16 +9,7 @@ from mmclip.glip.grounding import (
     label_of_token,
     positive_map,
 )
-from mmclip.glip.tokenizer import WordPieceTokenizer
-
-WORDS = 'a dog ##s man walks two red cat on the street plays hot . , ;'
-
-
-def tokenizer_of(max_tokens=256, **kwargs):
-    special = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
-    return WordPieceTokenizer(
-        special + WORDS.split(), max_tokens=max_tokens, **kwargs
-    )
+from tests.glip.tiny import tokenizer_of
 
 
 def tokens(grounding, tokenizer=None):
