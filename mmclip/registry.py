@@ -116,4 +116,5 @@ TRANSFORMS = _child(
 METRICS = _child(
     root.METRICS, 'mmclip.evaluation', 'mmclip.lseg.zero_shot_metric'
 )
+EVALUATOR = _child(root.EVALUATOR, 'mmclip.evaluation')
 HOOKS = _child(root.HOOKS, 'mmclip.hooks')
