@@ -174,6 +174,17 @@ def test_training_reads_one_caption_an_image():
     assert ground_once(['dog', 'cat'], tokenizer_of()).caption == 'dog. cat'
 
 
+@pytest.mark.parametrize('length', [5, 17, 128, 256, 300])
+def test_maps_have_the_width_of_the_words_not_of_the_features(length):
+    (one,) = ground('a man walks', tokenizer_of(), tokens_positive=[[[2, 5]]])
+    rows = one.token_map(tokenizer_of(), length)
+    assert rows.shape == (1, length)
+    assert rows.nonzero().tolist() == [[0, 2]]
+    assert positive_map(one, tokenizer_of(), [0, 0], length).shape == (
+        *(2, length),
+    )
+
+
 def test_truncation_leaves_the_lost_words_without_tokens():
     cut = tokenizer_of(4, truncate=True)
     (one,) = ground('a red dog', cut, tokens_positive=[[[0, 5]], [[6, 9]]])

@@ -40,7 +40,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--shard-size', type=int, default=1000)
     parser.add_argument('--batch-size', type=int, default=2)
     parser.add_argument('--device', help='default: this rank of CUDA, or cpu')
-    parser.add_argument(
+    return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> int:
