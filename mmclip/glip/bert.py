@@ -286,7 +286,7 @@ class GLIPBert(BaseModule):
         vocab_file: BERT's ``vocab.txt``, or its pieces; see
             :class:`mmclip.glip.tokenizer.WordPieceTokenizer`. Unused where
             ``tokenizer`` is given.
-        tokenizer: A built tokenizer, or a config of one.
+        tokenizer: A built tokenizer in its place.
         vocab_size: Rows of the word table.
         width: C.
         layers: How many.
@@ -299,15 +299,14 @@ class GLIPBert(BaseModule):
         dropout: In training.
         frozen: Whether it stays in eval mode and gets no gradient.
         with_cp: Whether activations are computed again going backward.
-        init_cfg: Such as ``dict(type='mmengine.PretrainedInit',
-            checkpoint=...)``.
+        init_cfg: As for mmengine's BaseModule.
     """
 
     def __init__(
         self,
         vocab_file: str | PathLike | Sequence[str] | None = None,
         *,
-        tokenizer: SpanTokenizer | dict | None = None,
+        tokenizer: SpanTokenizer | None = None,
         vocab_size: int = 30522,
         width: int = 768,
         layers: int = 12,
@@ -357,21 +356,18 @@ class GLIPBert(BaseModule):
         Raises:
             ValueError: There is none, or it has ids that BERT has not.
         """
-        if isinstance(self._tokenizer, SpanTokenizer):
-            return self._tokenizer
         if self._tokenizer is not None:
-            self._tokenizer = MODELS.build(self._tokenizer)
-        elif self.vocab_file is None:
+            return self._tokenizer
+        if self.vocab_file is None:
             raise ValueError(
                 'the language model has no vocabulary: set '
                 "language_model.vocab_file to BERT's vocab.txt"
             )
-        else:
-            self._tokenizer = WordPieceTokenizer(
-                self.vocab_file,
-                max_tokens=self.max_tokens,
-                truncate=self.truncate,
-            )
+        self._tokenizer = WordPieceTokenizer(
+            self.vocab_file,
+            max_tokens=self.max_tokens,
+            truncate=self.truncate,
+        )
         known = getattr(self._tokenizer, 'vocab', {})
         if known and max(known.values()) >= self.vocab_size:
             raise ValueError(
