@@ -22,6 +22,15 @@ METHODS = {
         'MultiLabelContrastiveLoss',
     ),
     'mmclip.groupvit.segmentor': ('GroupViTSegmentor',),
+    'mmclip.glip.bert': ('GLIPBert',),
+    'mmclip.glip.box_coder': ('GLIPBBoxCoder',),
+    'mmclip.glip.fusion': (
+        'BiAttentionFusion',
+        'SeparateBiAttentionFusion',
+        'TextToImageFusion',
+    ),
+    'mmclip.glip.head': ('GLIPHead',),
+    'mmclip.glip.token_losses': ('TokenFocalLoss',),
     'mmclip.glip.losses': ('InterImageRegionWordLoss', 'MaskedWordHead'),
     'mmclip.glip.tokenizer': ('CLIPSpanTokenizer', 'WordPieceTokenizer'),
     'mmclip.lseg': (
