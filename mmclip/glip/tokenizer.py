@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mmclip.clip.tokenizer import CLIPTokenizer
+from mmclip.registry import TASK_UTILS
 
 Piece = tuple[int, int, int]  # id, first character, character after the last
 LONGEST_WORD = 100  # characters; a longer word is unknown, as in BERT
@@ -138,6 +139,7 @@ class SpanTokenizer:
         return ids, masks
 
 
+@TASK_UTILS.register_module()
 class WordPieceTokenizer(SpanTokenizer):
     """Encode captions with BERT's uncased WordPieces.
 
@@ -299,12 +301,14 @@ def is_apart(letter: str) -> bool:
     return any(first <= code <= last for first, last in CJK)
 
 
+@TASK_UTILS.register_module()
 class CLIPSpanTokenizer(SpanTokenizer):
     """Encode captions with a CLIP's tokens, as ids that know their letters.
 
     Args:
         source: A :class:`mmclip.clip.tokenizer.CLIPTokenizer`, the tokenizer
-            of shapes-clip, or None for CLIP's own.
+            of shapes-clip, ``'shapes-clip'`` for that one, or None for CLIP's
+            own.
         max_tokens: As in :class:`SpanTokenizer`; the context of ``source`` by
             default.
         truncate: Likewise.
@@ -320,6 +324,10 @@ class CLIPSpanTokenizer(SpanTokenizer):
         max_tokens: int | None = None,
         truncate: bool = False,
     ) -> None:
+        if source == 'shapes-clip':
+            from mmclip.clip.shapes_clip import shapes_tokenizer
+
+            source = shapes_tokenizer()
         self.source = source or CLIPTokenizer()
         self.bpe = getattr(self.source, 'bpe', None)
         if self.bpe is None:
@@ -370,3 +378,19 @@ class CLIPSpanTokenizer(SpanTokenizer):
             found.append((token, first, last + 1))
             byte += size
         return found
+
+
+def build_tokenizer(source) -> SpanTokenizer:
+    """Return the tokenizer that a config or an argument means.
+
+    Args:
+        source: A tokenizer; a config of one; ``'clip'``; ``'shapes-clip'``;
+            or the path of BERT's ``vocab.txt``.
+    """
+    if isinstance(source, SpanTokenizer):
+        return source
+    if isinstance(source, Mapping):
+        return TASK_UTILS.build(dict(source))
+    if source in ('clip', 'shapes-clip'):
+        return CLIPSpanTokenizer(None if source == 'clip' else source)
+    return WordPieceTokenizer(source)

@@ -9,16 +9,7 @@ from mmclip.glip.grounding import (
     label_of_token,
     positive_map,
 )
-from mmclip.glip.tokenizer import WordPieceTokenizer
-
-WORDS = 'a dog ##s man walks two red cat on the street plays hot . , ;'
-
-
-def tokenizer_of(max_tokens=256, **kwargs):
-    special = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
-    return WordPieceTokenizer(
-        special + WORDS.split(), max_tokens=max_tokens, **kwargs
-    )
+from tests.glip.tiny import tokenizer_of
 
 
 def tokens(grounding, tokenizer=None):
@@ -181,6 +172,17 @@ def test_training_reads_one_caption_an_image():
     with pytest.raises(ValueError, match='SampleNegativeClasses'):
         ground_once(['dog', 'cat'], tokenizer_of(4))
     assert ground_once(['dog', 'cat'], tokenizer_of()).caption == 'dog. cat'
+
+
+@pytest.mark.parametrize('length', [5, 17, 128, 256, 300])
+def test_maps_have_the_width_of_the_words_not_of_the_features(length):
+    (one,) = ground('a man walks', tokenizer_of(), tokens_positive=[[[2, 5]]])
+    rows = one.token_map(tokenizer_of(), length)
+    assert rows.shape == (1, length)
+    assert rows.nonzero().tolist() == [[0, 2]]
+    assert positive_map(one, tokenizer_of(), [0, 0], length).shape == (
+        *(2, length),
+    )
 
 
 def test_truncation_leaves_the_lost_words_without_tokens():

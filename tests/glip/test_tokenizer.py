@@ -1,14 +1,24 @@
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mmclip.clip.shapes_clip import load_shapes_clip
-from mmclip.glip.tokenizer import CLIPSpanTokenizer, WordPieceTokenizer
+from mmclip.glip.tokenizer import (
+    CLIPSpanTokenizer,
+    WordPieceTokenizer,
+    build_tokenizer,
+)
 
 SPECIAL = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
 PIECES = [
     *('.', ',', '!', '-', '=', '猫', 'a', 'red', 'dog', 'cafe', 'hot', 'i'),
     *('un', '##aff', '##able', '##s', 'ᄒ', '##ᅡ', '##ᆫ', 'σ', '##σ', 'ß'),
 ]
+TOKENIZERS = dict(
+    wordpiece=WordPieceTokenizer(SPECIAL + PIECES),
+    clip=CLIPSpanTokenizer(max_tokens=256),
+)
 
 
 @pytest.fixture
@@ -140,3 +150,35 @@ def test_shapes_clips_words_are_found_and_its_context_may_grow():
     ]
     assert len(tokenizer.encode('a ' * 62).ids) == 64
     assert CLIPSpanTokenizer(own).max_tokens == own.context_length
+
+
+@pytest.mark.parametrize('name', ['wordpiece', 'clip'])
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(text=st.text(max_size=40))
+def test_spans_are_in_order_and_in_the_text(name, text):
+    tokenizer = TOKENIZERS[name]
+    pieces = list(tokenizer.pieces(text))
+    starts = [start for _, start, _ in pieces]
+    assert starts == sorted(starts)
+    for _, start, stop in pieces:
+        assert 0 <= start < stop <= len(text)
+        assert not text[start].isspace()
+    encoding = tokenizer.encode(text)
+    firsts, lasts = encoding.by_character(), encoding.by_character(last=True)
+    assert firsts.keys() == lasts.keys()
+    assert all(firsts[c] <= lasts[c] for c in firsts)
+
+
+@pytest.mark.parametrize(
+    'source',
+    [
+        'clip',
+        'shapes-clip',
+        dict(type='mmclip.CLIPSpanTokenizer', max_tokens=40),
+        dict(type='mmclip.WordPieceTokenizer', vocab_file=SPECIAL + PIECES),
+        WordPieceTokenizer(SPECIAL + PIECES),
+    ],
+)
+def test_a_config_may_say_any_of_them(source):
+    tokenizer = build_tokenizer(source)
+    assert tokenizer.encode('a red').spans == [(0, 0), (0, 1), (2, 5), (0, 0)]
