@@ -115,12 +115,25 @@ class GLIPHead(ATSSHead):
             batch_data_samples: Each with ``gt_instances.bboxes`` and
                 ``positive_maps``, the tokens of each box (N, L).
         """
-        outputs = self(levels, language)
+        return self.loss_fused(
+            *self.head.fuse(levels, language),
+            language['masks'],
+            batch_data_samples,
+        )
+
+    def loss_fused(
+        self,
+        levels: Sequence[Tensor],
+        words: Tensor,
+        text_masks: Tensor,
+        batch_data_samples: list,
+    ) -> dict[str, Tensor]:
+        """Do the same from what the tower's ``fuse`` returns."""
         return self.loss_by_feat(
-            *outputs,
+            *self.head.outputs(levels, words),
             [sample.gt_instances for sample in batch_data_samples],
             [sample.get('ignored_instances') for sample in batch_data_samples],
-            text_masks=language['masks'],
+            text_masks=text_masks,
         )
 
     def loss_by_feat(
@@ -262,7 +275,25 @@ class GLIPHead(ATSSHead):
         Returns:
             Of each image ``bboxes``, ``scores`` and ``labels``, best first.
         """
-        outputs = self(levels, language)
+        return self.predict_fused(
+            *self.head.fuse(levels, language),
+            token_rows,
+            row_labels,
+            img_metas,
+            rescale,
+        )
+
+    def predict_fused(
+        self,
+        levels: Sequence[Tensor],
+        words: Tensor,
+        token_rows: list[Tensor],
+        row_labels: list[Sequence[int]],
+        img_metas: list[dict],
+        rescale: bool = True,
+    ) -> list[InstanceData]:
+        """Do the same from what the tower's ``fuse`` returns."""
+        outputs = self.head.outputs(levels, words)
         sizes = [x.shape[-2:] for x in outputs[1]]
         priors = self.prior_generator.grid_priors(
             sizes, dtype=outputs[1][0].dtype, device=outputs[1][0].device
@@ -318,7 +349,7 @@ class GLIPHead(ATSSHead):
         # as published before boxes are rescaled, so +1 is an input pixel
         kept = suppressed(boxes, scores, column, cfg)
         results = InstanceData()
-        results.bboxes = self.leaving(boxes[kept], img_meta, rescale)
+        results.bboxes = leaving(boxes[kept], img_meta, rescale)
         results.scores = scores[kept]
         results.labels = known.to(column.device)[column[kept]]
         return results
@@ -356,12 +387,12 @@ class GLIPHead(ATSSHead):
         deltas = deltas.flatten(1).t()[position]
         return anchors[position], deltas, joint.sqrt(), column
 
-    def leaving(self, boxes: Tensor, img_meta: dict, rescale: bool) -> Tensor:
-        """Turn inclusive input boxes into what mmdet expects."""
-        if rescale:
-            factor = boxes.new_tensor(img_meta['scale_factor']).repeat(2)
-            boxes = boxes / factor
-        return torch.cat((boxes[:, :2], boxes[:, 2:] + 1), dim=1)
+
+def leaving(boxes: Tensor, img_meta: dict, rescale: bool) -> Tensor:
+    """Turn inclusive boxes of the input into what mmdet expects."""
+    if rescale:
+        boxes = boxes / boxes.new_tensor(img_meta['scale_factor']).repeat(2)
+    return torch.cat((boxes[:, :2], boxes[:, 2:] + 1), dim=1)
 
 
 def suppressed(boxes: Tensor, scores: Tensor, labels: Tensor, cfg) -> Tensor:

@@ -118,9 +118,10 @@ class VLDyHead(nn.Module):
             Of each level logits (B, N, L), box deltas (B, 4, h, w) and
             centerness logits (B, 1, h, w).
         """
-        if self.trim_padding:
-            language = cut_to_words(language)
-        levels, words = self.fuse(levels, language)
+        return self.outputs(*self.fuse(levels, language))
+
+    def outputs(self, levels: Sequence[Tensor], words: Tensor) -> tuple:
+        """Return logits, deltas and centerness of fused levels."""
         read = RegionWordDot(self, words)
         return (
             [read(level) for level in levels],
@@ -135,6 +136,8 @@ class VLDyHead(nn.Module):
 
         Those are fused where there is fusion, else ``embedded``.
         """
+        if self.trim_padding:
+            language = cut_to_words(language)
         levels = list(levels)
         words, masks = language['hidden'], language['masks'].bool()
         for layer in self.dyhead_tower:
