@@ -16,7 +16,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmclip.glip.attention import LIMIT, added_mask, heads_of, merge_heads
-from mmclip.glip.tokenizer import SpanTokenizer, WordPieceTokenizer
+from mmclip.glip.tokenizer import (
+    SpanTokenizer,
+    WordPieceTokenizer,
+    build_tokenizer,
+)
 from mmclip.registry import MODELS
 
 EPS = 1e-12
@@ -286,7 +290,7 @@ class GLIPBert(BaseModule):
         vocab_file: BERT's ``vocab.txt``, or its pieces; see
             :class:`mmclip.glip.tokenizer.WordPieceTokenizer`. Unused where
             ``tokenizer`` is given.
-        tokenizer: A built tokenizer in its place.
+        tokenizer: A tokenizer in its place, or its config.
         vocab_size: Rows of the word table.
         width: C.
         layers: How many.
@@ -306,7 +310,7 @@ class GLIPBert(BaseModule):
         self,
         vocab_file: str | PathLike | Sequence[str] | None = None,
         *,
-        tokenizer: SpanTokenizer | None = None,
+        tokenizer: SpanTokenizer | dict | None = None,
         vocab_size: int = 30522,
         width: int = 768,
         layers: int = 12,
@@ -328,7 +332,9 @@ class GLIPBert(BaseModule):
             )
         self.vocab_file, self.vocab_size = vocab_file, vocab_size
         self.truncate = truncate
-        self._tokenizer = tokenizer
+        self._tokenizer = None
+        if tokenizer is not None:
+            self._tokenizer = build_tokenizer(tokenizer)
         self.max_tokens, self.language_dim = max_tokens, width
         body = Bert(
             vocab_size,

@@ -84,6 +84,6 @@ class DyConv(mmdet_head.DyConv):
         if self.attnconv is None:
             return torch.stack(branches).mean(dim=0)
         weighed = [
-            x * self.h_sigmoid(self.attnconv(x)) for x in branches
+            x * F.hardsigmoid(self.attnconv(x)) for x in branches
         ]  # weights (B, 1, 1, 1)
         return sum(weighed) / len(weighed)

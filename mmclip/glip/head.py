@@ -343,7 +343,7 @@ class GLIPHead(ATSSHead):
         )
         if cfg.get('min_bbox_size', 0) > 0:
             large = (boxes[:, 2:] - boxes[:, :2] + 1).amin(dim=1)
-            large = large >= cfg.min_bbox_size
+            large = large >= cfg['min_bbox_size']
             boxes, scores = boxes[large], scores[large]
             column = column[large]
         # as published before boxes are rescaled, so +1 is an input pixel
@@ -372,7 +372,7 @@ class GLIPHead(ATSSHead):
             logits.sigmoid(), token_rows, columns, self.score_agg
         )  # (h w, K)
         centre = centre.flatten().sigmoid()[:, None]
-        position, column = (scores > self.test_cfg.score_thr).nonzero(
+        position, column = (scores > self.test_cfg['score_thr']).nonzero(
             as_tuple=True
         )
         joint = (scores * centre)[position, column]
@@ -399,8 +399,9 @@ def suppressed(boxes: Tensor, scores: Tensor, labels: Tensor, cfg) -> Tensor:
     """Return which inclusive boxes stay after NMS of each label."""
     if not len(boxes):
         return torch.zeros(0, dtype=torch.long, device=boxes.device)
-    _, kept = batched_nms(boxes, scores.float(), labels, dict(cfg.nms))
-    return kept[: cfg.max_per_img] if cfg.max_per_img > 0 else kept
+    _, kept = batched_nms(boxes, scores.float(), labels, dict(cfg['nms']))
+    limit = cfg.get('max_per_img', -1)
+    return kept[:limit] if limit > 0 else kept
 
 
 def inclusive(anchors: Tensor) -> Tensor:
