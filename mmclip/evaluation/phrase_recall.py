@@ -35,8 +35,8 @@ class Flickr30kRecall(BaseMetric):
 
     Samples need ``phrases`` (P), ``phrase_ids`` (the phrase of each true
     box; by default its label, as in ODVG data), ``gt_instances.bboxes``, and
-    predictions whose labels number the phrases. Types are those of ``phrase_types`` (a list for each phrase), or
-    read from ``sentences``.
+    predictions whose labels number the phrases. Types are those of
+    ``phrase_types`` (a list for each phrase), or read from ``sentences``.
 
     Args:
         topk: Values of k; -1 counts all detections.
