@@ -25,8 +25,9 @@ import torch.nn.functional as F
 from rich.console import Console
 from rich.progress import track
 
+from mmclip.clip.folders import open_folder
 from mmclip.vild.distillation_targets import unit_rows
-from mmclip.vild.shards import open_folder, shard_ranges, write_shard
+from mmclip.vild.shards import shard_ranges, write_shard
 from mmclip.vild.teacher_cache import FORMAT, VERSION, TeacherCache
 
 WANTED = 20  # times faster than .pth

@@ -108,9 +108,13 @@ DATA = (
 )
 DATASETS = _child(root.DATASETS, *DATA)
 TRANSFORMS = _child(
-    root.TRANSFORMS, 'mmclip.groupvit.transforms', 'mmclip.vild.transforms'
+    root.TRANSFORMS,
+    'mmclip.glip.transforms',
+    'mmclip.groupvit.transforms',
+    'mmclip.vild.transforms',
 )
 METRICS = _child(
     root.METRICS, 'mmclip.evaluation', 'mmclip.lseg.zero_shot_metric'
 )
+EVALUATOR = _child(root.EVALUATOR, 'mmclip.evaluation')
 HOOKS = _child(root.HOOKS, 'mmclip.hooks')

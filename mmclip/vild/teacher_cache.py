@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmclip.clip.folders import open_folder
+from mmclip.clip.ranks import Rank
 from mmclip.vild.crop_encoder import CropEncoder
 from mmclip.vild.dataset_images import DatasetImages
 from mmclip.vild.proposals import Proposals
-from mmclip.vild.shards import Shards, open_folder, write_shard
-from mmclip.vild.stripes import Rank, open_stripe
+from mmclip.vild.shards import Shards, write_shard
+from mmclip.vild.stripes import open_stripe
 
 FORMAT = 'mmclip.teacher_cache'
 VERSION = 1
