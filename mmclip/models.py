@@ -23,7 +23,9 @@ METHODS = {
     ),
     'mmclip.groupvit.segmentor': ('GroupViTSegmentor',),
     'mmclip.lseg': (
+        'CLIPDenseHead',
         'DPTNeck',
+        'DenseCLIPEncoder',
         'LSeg',
         'LSegHead',
         'LSegViT',
