@@ -47,10 +47,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def load(config: str, seed: int, images: int):
     """Build the config's model and its validation scenes."""
-    import mmclip  # noqa: F401
     from mmengine.config import Config
     from mmengine.registry import DATASETS, MODELS, init_default_scope
 
+    import mmclip  # noqa: F401
     from mmclip.jobs import find_config
 
     cfg = Config.fromfile(find_config(config))

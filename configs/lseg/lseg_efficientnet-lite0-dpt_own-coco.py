@@ -1,9 +1,8 @@
-# LSeg on your own semantic maps: text embeddings from a file, a frozen
-# ImageNet backbone (docs/en/lseg.md).
+# LSeg on your own photographs and semantic maps (docs/en/lseg.md).
 _base_ = ['../_base_/schedules/shapes_600.py',  # short
           '../_base_/segmentation_runtime.py']
 # ---- what you will want to change ----
-data_root = 'data/own/'  # train2017/, val2017/, semseg/{train2017,val2017}/
+data_root = 'data/own/'  # train2017/, val2017/ and semseg/, annotations/
 base_classes = 'coco-base-48'  # or your own names
 novel_classes = 'coco-novel-17'
 background = 'background'  # learnt as a class of its own; None: ignored
@@ -17,8 +16,8 @@ table = dict(type='mmclip.EmbeddingTable', embeddings=embeddings, names=names)
 model = dict(
     type='mmclip.LSeg',
     data_preprocessor=dict(
-        type='mmseg.SegDataPreProcessor', bgr_to_rgb=True,
-        mean=[127.0] * 3, std=[128.0] * 3, size_divisor=32, seg_pad_val=255),
+        type='mmseg.SegDataPreProcessor', bgr_to_rgb=True, size_divisor=32,
+        mean=[127.0] * 3, std=[128.0] * 3, seg_pad_val=255),
     backbone=dict(
         type='mmclip.FrozenTimmBackbone', model='tf_efficientnet_lite0',
         weights=weights, out_indices=(1, 2, 3, 4)),
@@ -26,37 +25,36 @@ model = dict(
               channels=channels),
     decode_head=dict(
         type='mmclip.LSegHead', in_channels=channels, logit_scale=20,
-        background=dict(kind='learnt'), vocabulary=dict(
-            type='mmclip.Vocabulary', prompts='name', embed_dims=512,
-            text_encoder=table)))
-load, annotations = (dict(type='LoadImageFromFile'),
-                     dict(type='mmseg.LoadAnnotations'))
+        background=dict(kind='learnt'),
+        vocabulary=dict(type='mmclip.Vocabulary', prompts='name',
+                        embed_dims=512, text_encoder=table)))
+load = dict(type='LoadImageFromFile')
+annotations = dict(type='mmseg.LoadAnnotations')
 resize = dict(type='mmseg.Resize', scale=(384, 384), keep_ratio=True)
 pack = dict(type='mmseg.PackSegInputs')
 split = dict(type='mmclip.OVSegDataset', data_root=data_root, names=names,
              base_classes=base_classes, novel_classes=novel_classes,
              background=background)
+here = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(
-    batch_size=4, num_workers=0, persistent_workers=False,
+    **here, batch_size=4,
     sampler=dict(type='mmengine.InfiniteSampler', shuffle=True),
     dataset=dict(
         **split, classes_of=('base', ),
-        data_prefix=dict(img_path='train2017', seg_map_path='semseg/train2017'),
+        data_prefix=dict(img_path='train2017',
+                         seg_map_path='semseg/train2017'),
         pipeline=[load, annotations, resize,
                   dict(type='mmseg.RandomCrop', crop_size=(256, 256)),
                   dict(type='mmseg.RandomFlip', prob=0.5), pack]))
 val_dataloader = dict(
-    batch_size=1, num_workers=0, persistent_workers=False,
-    sampler=dict(type='mmengine.DefaultSampler', shuffle=False),
+    **here, sampler=dict(type='mmengine.DefaultSampler', shuffle=False),
     dataset=dict(
-        **split, test_mode=True,
-        data_prefix=dict(img_path='val2017', seg_map_path='semseg/val2017'),
-        pipeline=[load, resize, annotations, pack]))
+        **split, test_mode=True, pipeline=[load, resize, annotations, pack],
+        data_prefix=dict(img_path='val2017', seg_map_path='semseg/val2017')))
 test_dataloader = val_dataloader
 val_evaluator = dict(type='mmclip.OVIoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-default_hooks = dict(checkpoint=dict(interval=100))
 custom_hooks = [dict(type='mmclip.VocabularyHook'),
                 dict(type='mmclip.RNGStateHook'),
                 dict(type='mmclip.PicturesHook', count=24)]
