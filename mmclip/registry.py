@@ -105,6 +105,7 @@ DATA = (
     'mmclip.data.ov_seg_dataset',
     'mmclip.data.shapes_dataset',
     'mmclip.data.transfer_datasets',
+    'mmclip.lseg.captioned_images',
     'mmclip.lseg.zero_shot_datasets',
 )
 DATASETS = _child(root.DATASETS, *DATA)
