@@ -43,7 +43,9 @@ METHODS = {
     'mmclip.glip.losses': ('InterImageRegionWordLoss', 'MaskedWordHead'),
     'mmclip.glip.tokenizer': ('CLIPSpanTokenizer', 'WordPieceTokenizer'),
     'mmclip.lseg': (
+        'CLIPDenseHead',
         'DPTNeck',
+        'DenseCLIPEncoder',
         'LSeg',
         'LSegHead',
         'LSegViT',

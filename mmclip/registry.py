@@ -102,8 +102,10 @@ MODELS = _child(root.MODELS, 'mmclip.models')
 TASK_UTILS = _child(root.TASK_UTILS, 'mmclip.models')
 DATA = (
     'mmclip.data.ov_datasets',
+    'mmclip.data.ov_seg_dataset',
     'mmclip.data.shapes_dataset',
     'mmclip.data.transfer_datasets',
+    'mmclip.lseg.captioned_images',
     'mmclip.lseg.zero_shot_datasets',
 )
 DATASETS = _child(root.DATASETS, *DATA)

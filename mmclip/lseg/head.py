@@ -8,7 +8,7 @@ align_corners=True.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from mmclip.clip.phrases import split_phrases
 from mmclip.lseg.background import Background
+from mmclip.lseg.caption_loss import CaptionLoss
 from mmclip.lseg.spatial_block import SpatialBlock
+from mmclip.lseg.text_sampling import TextSampling
 from mmclip.lseg.word_lists import spoken, word_list
 from mmclip.registry import MODELS
 
@@ -49,6 +51,10 @@ class LSegHead(BaseDecodeHead):
             [phrases]}`` or a key of :mod:`mmclip.lseg.word_lists`. The
             phrases' embeddings are averaged. It holds for each vocabulary
             that comes as a list of names.
+        text_sampling: ``dict(prompts=..., synonyms=...)``: each training
+            step draws a sentence a name; see :class:`TextSampling`.
+        loss_caption: ``dict(loss_weight=1.0, ...)``: samples with a
+            ``caption`` also teach its phrases; see :class:`CaptionLoss`.
         kwargs: Further arguments of mmseg's ``BaseDecodeHead``.
 
     Raises:
@@ -66,6 +72,8 @@ class LSegHead(BaseDecodeHead):
         spatial_block: dict | None = None,
         background: dict | None = None,
         phrases: str | dict | None = None,
+        text_sampling: dict | None = None,
+        loss_caption: dict | None = None,
         loss_decode: dict | Sequence[dict] = CROSS_ENTROPY,
         align_corners: bool = True,
         init_cfg: dict | None = None,
@@ -112,7 +120,18 @@ class LSegHead(BaseDecodeHead):
                 **background,
             }
         )
+        self.text_sampling = (
+            None
+            if text_sampling is None
+            else TextSampling(**{'vocabulary': vocabulary, **text_sampling})
+        )
+        self.loss_caption = (
+            None
+            if loss_caption is None
+            else CaptionLoss(**{'vocabulary': vocabulary, **loss_caption})
+        )
         self._remembered: dict[str, Tensor] = {}
+        self._said: dict[str, list[str]] | None = None
         self._follow_vocabulary()
 
     # ---- names ----
@@ -128,6 +147,7 @@ class LSegHead(BaseDecodeHead):
         if names is None and isinstance(vocabulary, (list, tuple)):
             vocabulary = self.spoken(list(vocabulary))
         self.vocabulary.set(vocabulary, names)
+        self._said = phrases_of(vocabulary)
         self._follow_vocabulary()
 
     def spoken(self, names: list[str]) -> dict[str, list[str]]:
@@ -156,10 +176,12 @@ class LSegHead(BaseDecodeHead):
             yield
             return
         kept = list(self.vocabulary.names), self.vocabulary.embeddings
+        said = self._said
         text = split_phrases(text)
         known = self._remembered.get(repr(text))
         if known is not None:
             self.set_vocabulary(known, list(text))
+            self._said = phrases_of(text)
         else:
             self.set_vocabulary(text)
             self.remember(text, self.vocabulary.embeddings)
@@ -168,6 +190,7 @@ class LSegHead(BaseDecodeHead):
         finally:
             if kept[0]:
                 self.set_vocabulary(kept[1], kept[0])
+                self._said = said
 
     def remember(self, text, embeddings: Tensor) -> None:
         """Keep what a ``text`` of samples is encoded to.
@@ -246,6 +269,9 @@ class LSegHead(BaseDecodeHead):
                 'custom_hooks so that it follows the dataset, load a '
                 'checkpoint, or call model.set_vocabulary(names)'
             )
+        if self.training and self.text_sampling is not None:
+            said = self._said or self.spoken(list(self.vocabulary.names))
+            return self.text_sampling.draw(said, texts)
         return texts
 
     @property
@@ -282,6 +308,40 @@ class LSegHead(BaseDecodeHead):
         for part in parts:
             yield self.regularise(self.cosines(pixels, part, norm), largest)
 
+    def loss(self, inputs, batch_data_samples, train_cfg) -> dict:
+        """Compute the losses of masks and, where asked for, of captions.
+
+        With captions, images without a labelled pixel are not scored.
+        """
+        if self.loss_caption is None:
+            return super().loss(inputs, batch_data_samples, train_cfg)
+        rows = [
+            i
+            for i, sample in enumerate(batch_data_samples)
+            if (sample.gt_sem_seg.data != self.ignore_index).any()
+        ]
+        rows = rows or [0]  # a loss of nothing, but one that is there
+        losses = super().loss(
+            inputs[rows], [batch_data_samples[i] for i in rows], train_cfg
+        )
+        losses.update(self.caption_losses(inputs, batch_data_samples))
+        return losses
+
+    def caption_losses(self, inputs: Tensor, batch_data_samples) -> dict:
+        """Return ``loss_caption`` of the samples with a ``caption``.
+
+        Args:
+            inputs: The neck's map (B, F, h, w).
+            batch_data_samples: B samples.
+        """
+        if self.loss_caption is None:
+            return {}
+        captions = [getattr(s, 'caption', None) for s in batch_data_samples]
+        loss = self.loss_caption(
+            self.embed(inputs), captions, self.logit_scale
+        )
+        return dict(loss_caption=loss)
+
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples) -> dict:
         """Compute the losses; labels index the names.
 
@@ -294,6 +354,16 @@ class LSegHead(BaseDecodeHead):
             self.ignore_index,
         )
         return super().loss_by_feat(seg_logits, batch_data_samples)
+
+
+def phrases_of(text) -> dict[str, list[str]] | None:
+    """Return what ``{name: [phrases]}`` says for each name, else None."""
+    if not isinstance(text, Mapping):
+        return None
+    return {
+        name: [some] if isinstance(some, str) else list(some)
+        for name, some in text.items()
+    }
 
 
 def pixel_norms(pixels: Tensor) -> Tensor:

@@ -87,11 +87,12 @@ def build_all(cfg):
         while 'dataset' in dataset:  # within what repeats or balances it
             assert registry.DATASETS.get(dataset.type)
             dataset = dataset.dataset
-        dataset = dict(dataset, lazy_init=True)
-        for step in dataset.pop('pipeline'):
-            registry.TRANSFORMS.build(step)
-        built = registry.DATASETS.build(dict(dataset, pipeline=[]))
-        assert built.metainfo is not None
+        for part in dataset.get('datasets', [dataset]):
+            part = dict(part, lazy_init=True)
+            for step in part.pop('pipeline'):
+                registry.TRANSFORMS.build(step)
+            built = registry.DATASETS.build(dict(part, pipeline=[]))
+            assert built.metainfo is not None
     registry.VISUALIZERS.build(dict(cfg.visualizer, name='of a run'))
     for hook in [*cfg.custom_hooks, *cfg.default_hooks.values()]:
         registry.HOOKS.build(copy.deepcopy(hook))
