@@ -51,6 +51,9 @@ class Grouping:
 
     def shares(self, stage: int = -1) -> Tensor:
         """Return each patch's shares in a block's groups (B, G, N)."""
+        if not self.assignments:  # every patch is a group of its own
+            eye = torch.eye(self.grid[0] * self.grid[1])
+            return eye.to(self.segments).expand(len(self.segments), -1, -1)
         first, *later = self.assignments[: stage % len(self.assignments) + 1]
         for assignment in later:
             first = assignment @ first
@@ -85,12 +88,32 @@ class Grouping:
 
 
 class PatchEmbed(nn.Module):
-    """Cut images into patches: a strided convolution, then LayerNorm."""
+    """Cut images into patches: a strided convolution, then LayerNorm.
 
-    def __init__(self, in_channels: int, dim: int, patch_size: int) -> None:
+    ``stem_channels`` puts convolutions before it; see
+    :class:`GroupViTBackbone`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        dim: int,
+        patch_size: int,
+        stem_channels: Sequence[int] = (),
+    ) -> None:
         super().__init__()
         self.patch_size = patch_size
-        self.proj = nn.Conv2d(in_channels, dim, patch_size, patch_size)
+        side = patch_size // 2 ** len(stem_channels)
+        if side * 2 ** len(stem_channels) != patch_size:
+            raise ValueError(
+                f'{len(stem_channels)} stem convolutions halve the image '
+                f'each, which does not divide patch_size={patch_size}: give '
+                'fewer stem_channels, or a patch_size that they divide'
+            )
+        if stem_channels:  # no such entries in a published state dict
+            self.stem = conv_stem(in_channels, stem_channels)
+            in_channels = stem_channels[-1]
+        self.proj = nn.Conv2d(in_channels, dim, side, side)
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
@@ -99,8 +122,29 @@ class PatchEmbed(nn.Module):
         side = self.patch_size
         if height % side or width % side:
             images = F.pad(images, (0, -width % side, 0, -height % side))
+        if hasattr(self, 'stem'):
+            images = self.stem(images)
         x = self.proj(images)  # (B, C, h, w)
         return self.norm(x.flatten(2).mT), tuple(x.shape[2:])
+
+
+def conv_stem(in_channels: int, channels: Sequence[int]) -> nn.Sequential:
+    """Build 3x3 convolutions of stride 2 with GroupNorm and ReLU.
+
+    GroupNorm keeps images apart, so that chunks of a batch give what the
+    whole gives.
+    """
+    widths = [in_channels, *channels]
+    return nn.Sequential(
+        *(
+            nn.Sequential(
+                nn.Conv2d(a, b, 3, 2, 1, bias=False),
+                nn.GroupNorm(1, b),
+                nn.ReLU(inplace=True),
+            )
+            for a, b in zip(widths, channels)
+        )
+    )
 
 
 @MODELS.register_module()
@@ -130,6 +174,9 @@ class GroupViTBackbone(BaseModule):
             for each of ``out_indices``, ``'raw'`` the segments (B, G, C),
             ``'avg_featmap'`` their mean (B, C).
         out_indices: Stages whose maps are returned.
+        stem_channels: Widths of 3x3 convolutions of stride 2 before the
+            patches are cut; none as published. With few images a network
+            learns faster behind them (Xiao et al., 2021).
         init_cfg: mmengine's.
     """
 
@@ -149,6 +196,7 @@ class GroupViTBackbone(BaseModule):
         tau: float = 1.0,
         out_type: str = 'featmap',
         out_indices: Sequence[int] = (-1,),
+        stem_channels: Sequence[int] = (),
         init_cfg=None,
     ) -> None:
         super().__init__(init_cfg)
@@ -163,7 +211,9 @@ class GroupViTBackbone(BaseModule):
         self.embed_dims = embed_dims
         side = img_size // patch_size
         self.native_grid = (side, side)
-        self.patch_embed = PatchEmbed(in_channels, embed_dims, patch_size)
+        self.patch_embed = PatchEmbed(
+            in_channels, embed_dims, patch_size, stem_channels
+        )
         self.pos_embed = nn.Parameter(torch.zeros(1, side**2, embed_dims))
         rates = drop_path_rates(drop_path_rate, depths)
         self.layers = nn.ModuleList(
