@@ -21,6 +21,7 @@ METHODS = {
         'GroupViTTextEncoder',
         'MultiLabelContrastiveLoss',
     ),
+    'mmclip.groupvit.classifier': ('GroupViTClassifier',),
     'mmclip.groupvit.segmentor': ('GroupViTSegmentor',),
     'mmclip.lseg': (
         'DPTNeck',

@@ -104,6 +104,7 @@ DATA = (
     'mmclip.data.ov_datasets',
     'mmclip.data.shapes_dataset',
     'mmclip.data.transfer_datasets',
+    'mmclip.data.zero_shot_segmentation',
     'mmclip.lseg.zero_shot_datasets',
 )
 DATASETS = _child(root.DATASETS, *DATA)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmclip.groupvit.attention import straight_through
 from mmclip.groupvit.grouping import GroupingStage
 from mmclip.registry import MODELS
 
@@ -30,6 +31,8 @@ class Grouping:
         assignments: For each grouping block, its tokens' shares in its
             groups (B, G_i, G_(i-1)); the first one's tokens are patches.
         tokens: Each stage's image tokens after its blocks, (B, G, C).
+        group_tokens: Each stage's group tokens after its blocks, (B, G', C),
+            or None.
         merged: For each stage, how many grouping blocks ran before it.
         grid: (h, w).
         size: (H, W) of the images in pixels.
@@ -39,6 +42,7 @@ class Grouping:
     segments: Tensor
     assignments: list[Tensor]
     tokens: list[Tensor]
+    group_tokens: list[Tensor | None]
     merged: list[int]
     grid: tuple[int, int]
     size: tuple[int, int]
@@ -49,31 +53,41 @@ class Grouping:
         """Return the images' features (B, C)."""
         return self.segments.mean(dim=1)
 
-    def shares(self, stage: int = -1) -> Tensor:
-        """Return each patch's shares in a block's groups (B, G, N)."""
+    def shares(self, stage: int = -1, hard: bool = False) -> Tensor:
+        """Return each patch's shares in a block's groups (B, G, N).
+
+        Args:
+            stage: Which grouping block.
+            hard: Whether each token counts for its best group alone, as the
+                paper says (sec. 3.4); the published evaluation multiplies
+                shares as they are.
+        """
         if not self.assignments:  # every patch is a group of its own
             eye = torch.eye(self.grid[0] * self.grid[1])
             return eye.to(self.segments).expand(len(self.segments), -1, -1)
-        first, *later = self.assignments[: stage % len(self.assignments) + 1]
+        used = self.assignments[: stage % len(self.assignments) + 1]
+        first, *later = map(straight_through, used) if hard else used
         for assignment in later:
             first = assignment @ first
         return first
 
-    def patch_maps(self, stage: int = -1) -> Tensor:
+    def patch_maps(self, stage: int = -1, hard: bool = False) -> Tensor:
         """Return the shares over the grid, (B, G, h, w)."""
-        return self.shares(stage).unflatten(2, self.grid)
+        return self.shares(stage, hard).unflatten(2, self.grid)
 
-    def maps(self, stage: int = -1) -> Tensor:
+    def maps(self, stage: int = -1, hard: bool = False) -> Tensor:
         """Return the shares of all pixels, (B, G, H, W)."""
+        return self.resize(self.patch_maps(stage, hard))
+
+    def resize(self, maps: Tensor) -> Tensor:
+        """Bring maps over the grid (B, G, h, w) to pixels (B, G, H, W)."""
         high, wide = (self.patch * side for side in self.grid)
-        maps = F.interpolate(
-            self.patch_maps(stage), (high, wide), mode='bilinear'
-        )
+        maps = F.interpolate(maps, (high, wide), mode='bilinear')
         return maps[..., : self.size[0], : self.size[1]]
 
-    def labels(self, stage: int = -1) -> Tensor:
+    def labels(self, stage: int = -1, hard: bool = False) -> Tensor:
         """Return the group of every pixel, int64 (B, H, W)."""
-        return self.maps(stage).argmax(dim=1)
+        return self.maps(stage, hard).argmax(dim=1)
 
     def feature_map(self, stage: int) -> Tensor:
         """Lay a stage's tokens out over the patches, (B, C, h, w).
@@ -268,17 +282,19 @@ class GroupViTBackbone(BaseModule):
             )
         x, grid = self.patch_embed(images)
         x, groups = x + self.positions(grid), None
-        assignments, tokens, merged = [], [], []
+        assignments, tokens, group_tokens, merged = [], [], [], []
         for stage in self.layers:
             merged.append(len(assignments))
             given = noise.pop(0) if stage.downsample is not None else None
             x, before, groups, soft = stage(x, groups, given)
             tokens.append(before)
+            group_tokens.append(groups)
             assignments += [] if soft is None else [soft]
         return Grouping(
             segments=self.norm(x),
             assignments=assignments,
             tokens=tokens,
+            group_tokens=group_tokens,
             merged=merged,
             grid=grid,
             size=tuple(images.shape[2:]),
