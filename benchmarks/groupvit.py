@@ -4,8 +4,9 @@ Three parts, both sides with the same random weights and taking turns:
 
 - ``forward``: images of 224 pixels, and images with captions, through
   transformers' ``GroupViTModel`` and ours; the embeddings must be the same.
-- ``step``: the contrastive loss, its gradients and an AdamW step; the losses
-  and the gradients of the images in evaluation must be the same.
+- ``step``: the contrastive loss and its gradients in training (the optimizer
+  would be the same on both sides); the losses and the gradients of the images
+  in evaluation must be the same, as Gumbel noise differs in training.
 - ``segment``: zero-shot segmentation of 448 pixels against the published
   order of operations, written here upon our own modules: the image encoder
   runs twice a window (for the features, then for the maps), images go one by
@@ -26,12 +27,15 @@ B images, K names, G groups.
 """
 
 import argparse
+import ctypes
+import gc
+import math
 import multiprocessing
-import resource
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 
 import torch
@@ -220,15 +224,12 @@ class Trainer:
 
     def __init__(self, model, loss: Callable[[Tensor], Tensor]) -> None:
         self.model, self.loss = model, loss
-        self.optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6)
 
-    def step(self, images: Tensor) -> list[Tensor]:
-        """Train on images; Gumbel noise differs, so nothing is compared."""
+    def step(self, images: Tensor) -> None:
+        """Find the gradients of all weights."""
         self.model.train()
-        self.optimizer.zero_grad()
+        self.model.zero_grad()
         self.loss(images).backward()
-        self.optimizer.step()
-        return []
 
     def gradient(self, images: Tensor) -> list[Tensor]:
         """Return loss and image gradient in evaluation, at unit scale."""
@@ -352,32 +353,50 @@ def measure(case: Case, rounds: int) -> Times:
 def peak(part: str, index: int, side: str, batch: int, small: bool) -> float:
     """Return the MB that a side's first run adds in a fresh process."""
     context = multiprocessing.get_context('spawn')
-    queue = context.Queue()
-    options = (part, index, side, batch, small, torch.get_num_threads(), queue)
-    process = context.Process(target=report_peak, args=options)
+    ours, theirs = context.Pipe(duplex=False)
+    options = (part, index, side, batch, small, torch.get_num_threads())
+    process = context.Process(target=report_peak, args=(*options, theirs))
     process.start()
-    while process.is_alive() and queue.empty():
-        process.join(0.1)
-    if queue.empty():
-        raise RuntimeError(f'measuring the memory of {part}, {side} failed')
-    found = queue.get()
-    process.join()
-    return found
+    theirs.close()
+    try:
+        return ours.recv()
+    except EOFError as error:
+        raise RuntimeError(
+            f'measuring the memory of {part}, {side} ended with '
+            f'{process.exitcode}: see above, or give --no-memory'
+        ) from error
+    finally:
+        process.join()
 
 
-def report_peak(part, index, side, batch, small, threads, queue) -> None:
-    """Put the MB that one run adds into a queue."""
+def report_peak(part, index, side, batch, small, threads, pipe) -> None:
+    """Send the MB that one run adds; NaN where unknown."""
     torch.set_num_threads(threads)
     case = CASES[part](batch, small)[index]
-    before = resident_mb()
+    give_back_memory()
+    before = status_mb('VmRSS')
     getattr(case, side)()
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    queue.put(max(most - before, 0.0))
+    pipe.send(status_mb('VmHWM') - before)
 
 
-def resident_mb() -> float:
-    """Return the most memory held so far, in MB (Linux counts kB)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def give_back_memory() -> None:
+    """Return freed memory to Linux, and begin to count the peak anew."""
+    gc.collect()
+    try:
+        ctypes.CDLL('libc.so.6').malloc_trim(0)
+        Path('/proc/self/clear_refs').write_text('5')
+    except OSError:  # another system: the peak stays unknown
+        pass
+
+
+def status_mb(key: str) -> float:
+    """Read MB of this process from Linux; NaN where there is no Linux."""
+    try:
+        lines = Path('/proc/self/status').read_text().splitlines()
+    except OSError:
+        return math.nan
+    (line,) = [line for line in lines if line.startswith(f'{key}:')]
+    return int(line.split()[1]) / 1024
 
 
 def report(part: str, case: Case, times: Times, peaks) -> int:
