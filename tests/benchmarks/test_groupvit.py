@@ -19,12 +19,8 @@ def test_the_published_order_gives_our_labels(batch, names):
 
 
 def test_the_published_order_runs_the_encoder_twice_a_window():
-    (case,) = benchmark.segment_cases(1, small=True, names=(20,))
-    model = next(
-        cell.cell_contents
-        for cell in case.theirs.__closure__
-        if isinstance(cell.cell_contents, torch.nn.Module)
-    )
+    model = benchmark.our_model(small=True)
+    case = benchmark.segment_case(model, benchmark.some_images(1, 448), 20)
     runs = []
     model.img_encoder.norm.register_forward_hook(lambda *_: runs.append(1))
     case.theirs()
