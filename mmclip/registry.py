@@ -114,4 +114,4 @@ TRANSFORMS = _child(
 METRICS = _child(
     root.METRICS, 'mmclip.evaluation', 'mmclip.lseg.zero_shot_metric'
 )
-HOOKS = _child(root.HOOKS, 'mmclip.hooks')
+HOOKS = _child(root.HOOKS, 'mmclip.hooks', 'mmclip.groupvit.pictures')
