@@ -29,6 +29,8 @@ class GroupViTClassifier(GroupViTTowers, BaseClassifier):
             checkpoints fit.
         names: K names, or ``'imagenet'`` for OpenAI's 1000 in the order of
             ImageNet's labels; others through :meth:`set_vocabulary`.
+        tokenizer: As of
+            :class:`mmclip.groupvit.segmentor.GroupViTSegmentor`.
         prompts: Prompt set or templates; as published, the seven of
             ``'imagenet-7'``, whose features are averaged before they are
             normalised.
@@ -44,6 +46,7 @@ class GroupViTClassifier(GroupViTTowers, BaseClassifier):
         multi_label: bool = True,
         *,
         names: Sequence[str] | str | None = None,
+        tokenizer: str = 'clip',
         prompts: str | Sequence[str] = 'imagenet-7',
         data_preprocessor: dict | None = None,
         init_cfg=None,
@@ -60,6 +63,7 @@ class GroupViTClassifier(GroupViTTowers, BaseClassifier):
             self.encode_names,
             self.text_encoder.context_length,
             prompts=prompts,
+            tokenizer=tokenizer,
         )
         if names is not None:
             self.set_vocabulary(names)

@@ -103,13 +103,7 @@ class GroupViTHead(nn.Module):
         self.rescoring = rescoring
         self.words = None
         if self.background and self.background.words:
-            self.words = OwnVocabulary(
-                vocabulary.encode,
-                0,
-                prompts=vocabulary.prompts.templates,
-                tokenizer=vocabulary.tokenizer,
-            )
-            self.words.set(list(self.background.words))
+            self.words = vocabulary.sibling(self.background.words)
 
     # ---- names ----
 

@@ -36,6 +36,8 @@ class GroupViTSegmentor(GroupViTTowers, OpenVocabEncoderDecoder):
             :class:`mmclip.groupvit.pretrainer.GroupViTPretrainer`, whose
             checkpoints fit.
         names: K names; more or others through :meth:`set_vocabulary`.
+        tokenizer: ``'clip'`` or ``'shapes'``, see
+            :func:`mmclip.groupvit.transforms.tokenizer_of`.
         prompts: Prompt set or templates that names are written into, see
             :func:`mmclip.clip.prompts.prompt_set`.
         phrases: What to say for a name instead of the name.
@@ -65,6 +67,7 @@ class GroupViTSegmentor(GroupViTTowers, OpenVocabEncoderDecoder):
         multi_label: bool = True,
         *,
         names: Sequence[str] | None = None,
+        tokenizer: str = 'clip',
         prompts: str | Sequence[str] = 'single',
         phrases: dict | None = None,
         background: dict | None = None,
@@ -101,6 +104,7 @@ class GroupViTSegmentor(GroupViTTowers, OpenVocabEncoderDecoder):
             self.text_encoder.context_length,
             prompts=prompts,
             phrases=phrases,
+            tokenizer=tokenizer,
             silent=(background or {}).get('name', background and 'background'),
         )
         self.decode_head = GroupViTHead(

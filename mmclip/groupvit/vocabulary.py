@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmclip.clip.prompts import prompt_set
-from mmclip.clip.tokenizer import CLIPTokenizer
 from mmclip.clip.vocabulary import check_names, phrases_by_name
+from mmclip.groupvit.transforms import tokenizer_of
 
 REMEMBERED = 512  # texts that came with samples
 
@@ -31,7 +31,7 @@ class OwnVocabulary:
         phrases: What to say for a name instead of the name, one phrase or
             several, for every list of names that is set.
         silent: A name that is never encoded (the background's).
-        tokenizer: From sentences to ids (N, L); CLIP's by default.
+        tokenizer: See :func:`mmclip.groupvit.transforms.tokenizer_of`.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class OwnVocabulary:
         prompts: str | Sequence[str] = 'single',
         phrases: Mapping[str, str | Sequence[str]] | None = None,
         silent: str | None = None,
-        tokenizer: Callable[[list[str]], Tensor] | None = None,
+        tokenizer: str = 'clip',
     ) -> None:
-        self.encode, self.prompts = encode, prompt_set(prompts)
+        self.encode, self.templates = encode, prompts
+        self.prompts = prompt_set(prompts)
         self.spoken, self.silent = dict(phrases or {}), silent
-        self.tokenizer = tokenizer or CLIPTokenizer(
-            context_length=context_length, truncate=True
-        )
+        self.context_length, self.kind = context_length, tokenizer
+        self.tokenizer = tokenizer_of(tokenizer, context_length)
         self.names: list[str] = []
         self.phrases: dict[str, list[str]] = {}
         self._table: Tensor | None = None
@@ -85,6 +85,17 @@ class OwnVocabulary:
             )
         self.names, self.phrases = names, {}
         self._table = F.normalize(embeddings.float(), dim=-1)
+
+    def sibling(self, names: Sequence[str]) -> 'OwnVocabulary':
+        """Return a vocabulary of other names, read in the same way."""
+        other = OwnVocabulary(
+            self.encode,
+            self.context_length,
+            prompts=self.templates,
+            tokenizer=self.kind,
+        )
+        other.set(list(names))
+        return other
 
     @property
     def state(self) -> tuple:
