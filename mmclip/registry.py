@@ -102,6 +102,8 @@ MODELS = _child(root.MODELS, 'mmclip.models')
 TASK_UTILS = _child(root.TASK_UTILS, 'mmclip.models')
 DATA = (
     'mmclip.data.ov_datasets',
+    'mmclip.data.pair_stream',
+    'mmclip.data.shapes_pairs',
     'mmclip.data.shapes_dataset',
     'mmclip.data.transfer_datasets',
     'mmclip.data.zero_shot_segmentation',
@@ -114,4 +116,9 @@ TRANSFORMS = _child(
 METRICS = _child(
     root.METRICS, 'mmclip.evaluation', 'mmclip.lseg.zero_shot_metric'
 )
-HOOKS = _child(root.HOOKS, 'mmclip.hooks', 'mmclip.groupvit.pictures')
+HOOKS = _child(
+    root.HOOKS,
+    'mmclip.hooks',
+    'mmclip.data.pair_hook',
+    'mmclip.groupvit.pictures',
+)
