@@ -10,7 +10,9 @@ from mmengine.config import ConfigDict
 from mmseg.models import BaseSegmentor
 from torch import Tensor
 
-from mmclip.clip.segmentor import OpenVocabEncoderDecoder
+from mmclip.clip.segmentor import OpenVocabEncoderDecoder, all_scores
+from mmclip.clip.windows import windows_of
+from mmclip.groupvit.crops import merged_scores
 from mmclip.groupvit.head import GroupFeatures, GroupViTHead
 from mmclip.groupvit.losses import exponentiated
 from mmclip.groupvit.regions import Regions
@@ -54,8 +56,11 @@ class GroupViTSegmentor(GroupViTTowers, OpenVocabEncoderDecoder):
             :class:`mmclip.groupvit.rescoring.MaskRescoring`: a frozen CLIP
             that has a say in the groups' names; None for none.
         chunk: As of :class:`OpenVocabEncoderDecoder`.
-        data_preprocessor, test_cfg, init_cfg: mmseg's. The mode is
-            ``'whole'`` by default.
+        data_preprocessor, init_cfg: mmseg's.
+        test_cfg: mmseg's, ``'whole'`` by default; or ``dict(mode='merge',
+            crop_size=..., stride=..., threshold=0.9)`` for windows whose
+            groups are merged before they are named
+            (:mod:`mmclip.groupvit.crops`).
     """
 
     def __init__(
@@ -138,6 +143,21 @@ class GroupViTSegmentor(GroupViTTowers, OpenVocabEncoderDecoder):
                 self.as_rgb(inputs), labels, groups.shape[1]
             )
         return GroupFeatures(image, groups, labels, seen)
+
+    def inference(self, inputs: Tensor, batch_img_metas: list) -> Tensor:
+        """Score images in the mode of ``test_cfg``: (B, K, H, W)."""
+        if self.test_cfg.mode != 'merge':
+            return super().inference(inputs, batch_img_metas)
+        windows = windows_of(inputs.shape[2:], self.test_cfg)
+        threshold = self.test_cfg.get('threshold', 0.9)
+        return merged_scores(self, inputs, windows, threshold)
+
+    def _segment(self, inputs: Tensor, samples) -> None:
+        if self.test_cfg.mode == 'merge':
+            with all_scores(self):  # windows are named together
+                super()._segment(inputs, samples)
+        else:
+            super()._segment(inputs, samples)
 
     def upsample(self, scores: Tensor, inputs: Tensor) -> Tensor:
         """Return scores, which have the size of ``inputs`` already."""
