@@ -21,6 +21,7 @@ METHODS = {
         'GroupViTTextEncoder',
         'MultiLabelContrastiveLoss',
     ),
+    'mmclip.groupvit.classifier': ('GroupViTClassifier',),
     'mmclip.groupvit.segmentor': ('GroupViTSegmentor',),
     'mmclip.glip.bert': ('GLIPBert',),
     'mmclip.glip.box_coder': ('GLIPBBoxCoder',),

@@ -26,6 +26,7 @@ from mmclip.registry import MODELS
 
 CROSS_ENTROPY = dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True)
 REMEMBERED = 512  # vocabularies that came with samples
+STRIP = 32  # rows whose pixel embeddings are in memory at once
 
 
 @MODELS.register_module()
@@ -223,8 +224,7 @@ class LSegHead(BaseDecodeHead):
         Raises:
             RuntimeError: The vocabulary is empty.
         """
-        scores = self.cosines(self.embed(inputs))
-        return self.regularise(scores)
+        return self.regularise(self.cosines(*self.prepare(inputs)))
 
     def embed(self, inputs: Tensor) -> Tensor:
         """Map the neck's (B, F, h, w) to pixel embeddings (B, D, h, w).
@@ -233,22 +233,40 @@ class LSegHead(BaseDecodeHead):
         """
         return self.project(inputs)
 
+    def prepare(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what names are scored from.
+
+        Scores need the lengths of the pixel embeddings but not the
+        embeddings, which would be the largest tensor of the model.
+
+        Args:
+            inputs: The neck's map (B, F, h, w).
+
+        Returns:
+            The same map, and the lengths (B, 1, h, w).
+        """
+        if torch.is_grad_enabled():
+            return inputs, pixel_norms(self.embed(inputs))
+        strips = inputs.split(STRIP, dim=2)
+        return inputs, torch.cat(
+            [pixel_norms(self.embed(strip)) for strip in strips], dim=2
+        )
+
     def cosines(
-        self, pixels: Tensor, part: slice = slice(None), norm=None
+        self, inputs: Tensor, norm: Tensor, part: slice = slice(None)
     ) -> Tensor:
         """Score some names before the spatial block.
 
         Args:
-            pixels: Pixel embeddings (B, D, h, w).
+            inputs: The neck's map (B, F, h, w).
+            norm: Lengths of its pixel embeddings (B, 1, h, w).
             part: The names wanted.
-            norm: ``pixel_norms(pixels)``, where that is known.
         """
         texts = self._texts()
-        norm = pixel_norms(pixels) if norm is None else norm
         factor = self.logit_scale
 
         def score(some: Tensor) -> Tensor:
-            return pixel_scores(pixels, norm, some, factor)
+            return cosines_through(self.project, inputs, norm, some, factor)
 
         scores = score(texts[part])
         row, rows = self.background_row, range(len(texts))[part]
@@ -290,23 +308,24 @@ class LSegHead(BaseDecodeHead):
             return scores
         return self.spatial_block(scores, largest)
 
-    def chunks(self, pixels: Tensor, size: int) -> Iterator[Tensor]:
+    def chunks(
+        self, prepared: tuple[Tensor, Tensor], size: int
+    ) -> Iterator[Tensor]:
         """Yield ``forward``'s scores for ``size`` names at a time.
 
         Args:
-            pixels: What ``embed`` returned.
+            prepared: What ``prepare`` returned.
             size: Names at a time.
         """
         count = len(self._texts())
         parts = [slice(k, k + size) for k in range(0, count, size)]
-        norm = pixel_norms(pixels)
         largest = None
         if self.spatial_block is not None:
             largest = self.spatial_block.largest(
-                lambda: (self.cosines(pixels, part, norm) for part in parts)
+                lambda: (self.cosines(*prepared, part) for part in parts)
             )
         for part in parts:
-            yield self.regularise(self.cosines(pixels, part, norm), largest)
+            yield self.regularise(self.cosines(*prepared, part), largest)
 
     def loss(self, inputs, batch_data_samples, train_cfg) -> dict:
         """Compute the losses of masks and, where asked for, of captions.
@@ -374,34 +393,43 @@ def pixel_norms(pixels: Tensor) -> Tensor:
     return norm.clamp_min(1e-12)
 
 
-def pixel_scores(
-    pixels: Tensor, norm: Tensor, texts: Tensor, scale: Tensor | float
+def cosines_through(
+    project: nn.Conv2d,
+    inputs: Tensor,
+    norm: Tensor,
+    texts: Tensor,
+    scale: Tensor | float,
 ) -> Tensor:
-    """Return scaled cosines, as ``cosine_logits(..., dim=1)`` does.
+    """Return scaled cosines of projected pixels, (B, K, h, w).
 
-    The division by the pixels' lengths comes after the product, which saves
-    a normalised copy of all pixels.
+    They are ``cosine_logits(project(inputs), texts, scale, dim=1)``. The
+    texts go back through the projection instead of the pixels going forth:
+    t (W x + b) = (t W) x + t b, a smaller product.
 
     Args:
-        pixels: Pixel embeddings (B, D, h, w).
-        norm: Their lengths (B, 1, h, w).
+        project: 1 x 1 convolution from F to D.
+        inputs: (B, F, h, w).
+        norm: Lengths of the projected pixels (B, 1, h, w).
         texts: Text embeddings (K, D) of any length.
         scale: Factor on the cosine.
-
-    Returns:
-        Scores (B, K, h, w).
 
     Raises:
         ValueError: The widths differ.
     """
-    if pixels.shape[1] != texts.shape[1]:
+    if project.out_channels != texts.shape[1]:
         raise ValueError(
-            f'pixel embeddings are {pixels.shape[1]} wide but the text '
+            f'pixel embeddings are {project.out_channels} wide but the text '
             f'embeddings are {texts.shape[1]} wide: set embed_dims to the '
             'width of the text tower'
         )
-    unit = F.normalize(texts.float(), dim=1).to(pixels.dtype)
-    products = F.conv2d(pixels, unit[:, :, None, None])  # (B, K, h, w)
+    with torch.autocast(inputs.device.type, enabled=False):
+        unit = F.normalize(texts.float(), dim=1)
+        weight = unit @ project.weight.float().flatten(1)  # (K, F)
+        bias = unit @ project.bias.float()
+    weight, bias = weight.to(inputs.dtype), bias.to(inputs.dtype)
+    # As a matrix product: convolutions first copy the map, the largest tensor.
+    products = (weight @ inputs.flatten(2)).add_(bias[:, None])  # (B, K, h w)
+    products = products.unflatten(2, inputs.shape[2:])
     return products * (scale / norm).to(products.dtype)
 
 

@@ -82,7 +82,8 @@ def build_all(cfg):
 
     model = registry.MODELS.build(copy.deepcopy(cfg.model))
     assert sum(p.numel() for p in model.parameters()) > 0
-    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+    loaders = map(cfg.get, ('train_dataloader', 'val_dataloader'))
+    for loader in filter(None, loaders):  # one that is only tested has one
         dataset = copy.deepcopy(loader.dataset)
         while 'dataset' in dataset:  # within what repeats or balances it
             assert registry.DATASETS.get(dataset.type)
@@ -99,5 +100,5 @@ def build_all(cfg):
     for kind in (cfg.val_evaluator, cfg.test_evaluator):
         for metric in typed_dicts(kind):
             assert registry.METRICS.get(metric['type'])
-    for schedule in cfg.param_scheduler:
+    for schedule in cfg.param_scheduler or []:
         assert registry.PARAM_SCHEDULERS.get(schedule['type'])

@@ -4,10 +4,11 @@ from mmengine.registry import DefaultScope
 
 from mmclip.clip.similarity import cosine_logits
 from mmclip.lseg.head import (
+    STRIP,
     LSegHead,
     check_labels,
+    cosines_through,
     pixel_norms,
-    pixel_scores,
 )
 from tests.lseg.tiny import NAMES, TABLE, sample, vocabulary
 
@@ -48,18 +49,29 @@ def test_scores_are_cosines_times_a_constant(features):
 
 
 def test_embeddings_of_any_length_give_the_same_scores(features):
-    norm = pixel_norms(features)
-    texts = torch.randn(3, 8)
+    model = head()
+    maps, norm = model.prepare(features)
+    texts = torch.randn(3, 16)
     torch.testing.assert_close(
-        pixel_scores(features, norm, 5 * texts, 2.0),
-        pixel_scores(features, norm, texts, 2.0),
+        cosines_through(model.project, maps, norm, 5 * texts, 2.0),
+        cosines_through(model.project, maps, norm, texts, 2.0),
     )
 
 
 def test_a_black_pixel_embedding_scores_zero_and_not_nan():
-    nothing = torch.zeros(1, 8, 1, 1)
-    scores = pixel_scores(nothing, pixel_norms(nothing), torch.ones(2, 8), 9.0)
+    model = head()
+    torch.nn.init.zeros_(model.project.bias)
+    scores = model(torch.zeros(1, 8, 1, 1))
     assert (scores == 0).all()
+
+
+@pytest.mark.parametrize('rows', [1, STRIP - 1, STRIP, STRIP + 3])
+def test_lengths_found_in_strips_are_those_of_the_whole(rows):
+    model, maps = head(), torch.randn(2, 8, rows, 5)
+    wanted = pixel_norms(model.embed(maps))
+    with torch.no_grad():
+        _, found = model.prepare(maps)
+    torch.testing.assert_close(found, wanted)
 
 
 @pytest.mark.parametrize('block', BLOCKS)
@@ -92,7 +104,7 @@ def test_names_in_chunks_score_as_all_at_once(
     if background:
         background = dict(background, name='other')
     model = head(NAMES, spatial_block=block, background=background)
-    parts = list(model.chunks(model.embed(features), size))
+    parts = list(model.chunks(model.prepare(features), size))
     assert {part.shape[1] for part in parts[:-1]} <= {size}
     torch.testing.assert_close(
         torch.cat(parts, dim=1), model(features), rtol=1e-6, atol=1e-6
@@ -171,8 +183,9 @@ def test_an_unknown_width_is_refused():
 
 def test_pixels_of_another_width_are_refused():
     with pytest.raises(ValueError, match='16 wide'):
-        pixel_scores(
-            torch.ones(1, 8, 1, 1),
+        cosines_through(
+            torch.nn.Conv2d(4, 8, 1),
+            torch.ones(1, 4, 1, 1),
             torch.ones(1, 1, 1, 1),
             torch.ones(2, 16),
             1,
