@@ -1,5 +1,5 @@
 # The shapes world as a grounding task: captions whose phrases have boxes.
-# `mmclip shapes odvg data/shapes_odvg --num-images 2000` writes the scenes.
+# `mmclip shapes odvg data/shapes_odvg --images 2000` writes the scenes.
 tokenizer = dict(
     type='mmclip.CLIPSpanTokenizer', source='shapes-clip', max_tokens=64)
 train_pipeline = [
