@@ -117,4 +117,4 @@ METRICS = _child(
     root.METRICS, 'mmclip.evaluation', 'mmclip.lseg.zero_shot_metric'
 )
 EVALUATOR = _child(root.EVALUATOR, 'mmclip.evaluation')
-HOOKS = _child(root.HOOKS, 'mmclip.hooks')
+HOOKS = _child(root.HOOKS, 'mmclip.hooks', 'mmclip.glip.tuning')
