@@ -20,7 +20,7 @@ model = dict(
         loss_centerness=dict(
             type='mmdet.CrossEntropyLoss', use_sigmoid=True,
             loss_weight=1.0)),
-    test_cfg=dict(nms=dict(type='nms', iou_threshold=0.6, offset=1)))
+    test_cfg=dict(nms=dict(iou_threshold=0.6, offset=1)))
 load_from = None
 custom_hooks = [dict(type='mmclip.RNGStateHook')]
 val_evaluator = dict(
