@@ -124,7 +124,8 @@ def add_convert_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'source',
         metavar='SRC',
-        help="groupvit: a checkpoint of the authors', Hugging Face's or ours; "
+        help="glip: microsoft's checkpoint or mmdet's; "
+        "groupvit: a checkpoint of the authors', Hugging Face's or ours; "
         'lseg: a Lightning checkpoint or its state dict; vild: a '
         'TensorFlow checkpoint (its prefix, .index or folder), or an .npz of '
         'its variables',
@@ -155,6 +156,15 @@ def add_convert_options(parser: argparse.ArgumentParser) -> None:
         default='ours',
         help='groupvit: whose layout is written',
     )
+
+
+def convert_glip(args):
+    """Convert a GLIP of microsoft's or OpenMMLab's; return the report."""
+    from mmclip.glip.convert import convert_release, read_published, recipe_for
+
+    state = read_published(args.source)
+    args.config = args.config or recipe_for(state)
+    return convert_release(state, args.target, read_config(args))
 
 
 def convert_groupvit(args):
@@ -188,7 +198,12 @@ def convert_vild(args):
     )
 
 
-CONVERT = dict(groupvit=convert_groupvit, lseg=convert_lseg, vild=convert_vild)
+CONVERT = dict(
+    glip=convert_glip,
+    groupvit=convert_groupvit,
+    lseg=convert_lseg,
+    vild=convert_vild,
+)
 
 
 def convert(args) -> int:

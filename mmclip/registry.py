@@ -126,5 +126,6 @@ HOOKS = _child(
     root.HOOKS,
     'mmclip.hooks',
     'mmclip.data.pair_hook',
+    'mmclip.glip.tuning',
     'mmclip.groupvit.pictures',
 )

@@ -66,4 +66,5 @@ def label_scores(
     if count == len(labels) and bool((labels.diff() == 1).all()):
         return scores
     found = scores.new_zeros(len(scores), count)
-    return found.index_reduce(1, labels.to(scores.device), scores, 'amax')
+    places = labels.to(scores.device).expand_as(scores)
+    return found.scatter_reduce(1, places, scores, 'amax')

@@ -61,9 +61,20 @@ def test_a_config_is_short(path):
     assert len(path.read_text().splitlines()) <= 60
 
 
+@pytest.fixture
+def unfilled(monkeypatch):
+    """Leave large weights as they are: drawing them takes the time."""
+    for draw in ('normal_', 'uniform_', 'trunc_normal_', 'xavier_uniform_'):
+        monkeypatch.setattr(f'torch.nn.init.{draw}', lambda x, *a, **k: x)
+    for draw in ('kaiming_uniform_', 'kaiming_normal_'):
+        monkeypatch.setattr(f'torch.nn.init.{draw}', lambda x, *a, **k: x)
+
+
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
 @pytest.mark.parametrize('inherited', [False, True])
-def test_the_model_and_all_parts_of_the_run_build(path, inherited, tmp_path):
+def test_the_model_and_all_parts_of_the_run_build(
+    path, inherited, tmp_path, unfilled
+):
     cfg = read(path, inherited, tmp_path)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         build_all(cfg)
