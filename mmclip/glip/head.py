@@ -429,9 +429,7 @@ def boxes_of(assigned: Tensor, gt_instances: list) -> Tensor:
     return torch.cat(parts)
 
 
-def token_targets(
-    assigned: Tensor, gt_instances: list, length: int
-) -> Tensor:
+def token_targets(assigned: Tensor, gt_instances: list, length: int) -> Tensor:
     """Return the tokens of every anchor, (B, A, length).
 
     A box without tokens among the first ``length`` has none.

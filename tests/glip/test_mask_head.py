@@ -28,9 +28,7 @@ def inputs(regions=3):
     )
 
 
-ROWS = torch.tensor(
-    [[0, 1, 1, 0, 0], [0, 0, 0, 1, 0], [1, 1, 1, 1, 1]]
-).bool()
+ROWS = torch.tensor([[0, 1, 1, 0, 0], [0, 0, 0, 1, 0], [1, 1, 1, 1, 1]]).bool()
 
 
 def test_the_mean_word_gives_the_mean_of_all_words_logits():

@@ -75,9 +75,7 @@ def test_the_first_logit_is_that_of_one_in_a_hundred():
     torch.nn.init.zeros_(head.dot_product_projection_text.weight)
     torch.nn.init.zeros_(head.dot_product_projection_text.bias)
     logits = head(levels, language)[0][0]
-    torch.testing.assert_close(
-        logits.sigmoid(), torch.full_like(logits, 0.01)
-    )
+    torch.testing.assert_close(logits.sigmoid(), torch.full_like(logits, 0.01))
 
 
 def test_the_first_scale_of_fusion_is_one_by_the_blocks():
