@@ -410,7 +410,7 @@ def inclusive(anchors: Tensor) -> Tensor:
 
 
 def rows_of(maps: Tensor, width: int) -> Tensor:
-    """Return (B, h * w * anchors, width) of maps (B, anchors * width, h, w)."""
+    """Return maps (B, A * width, h, w) as rows (B, h * w * A, width)."""
     return maps.permute(0, 2, 3, 1).reshape(len(maps), -1, width)
 
 

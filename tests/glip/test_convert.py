@@ -33,7 +33,8 @@ def test_a_converted_file_finds_what_its_source_found(
     source, target = tmp_path / 'source.pth', tmp_path / f'ours{suffix}'
     torch.save(dict(state_dict=own_layout(detector), meta={}), source)
     report = convert_release(read_published(source), target, config())
-    assert report.complete and report.layout == "OpenMMLab's"
+    assert report.complete
+    assert report.layout == "OpenMMLab's"
     other = build(tiny_glip(), seed=9).eval()
     load_checkpoint(other, str(target), strict=True)
     with torch.no_grad():
@@ -87,7 +88,7 @@ def test_a_file_of_something_else_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'width, fused, name',
+    ('width', 'fused', 'name'),
     [(96, False, 'glip-a'), (96, True, 'glip-t'), (192, True, 'glip-l')],
 )
 def test_the_config_is_known_by_width_and_fusion(width, fused, name):
@@ -122,5 +123,6 @@ def test_the_command_converts(tmp_path, detector, capsys):
             str(written),
         ]
     )
-    assert code == 0 and target.is_file()
+    assert code == 0
+    assert target.is_file()
     assert "OpenMMLab's layout" in capsys.readouterr().out

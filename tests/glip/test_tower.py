@@ -32,7 +32,7 @@ def inputs(batch=2, tokens=9, words=6):
     )
 
 
-@pytest.mark.parametrize('batch, tokens', [(1, 6), (2, 40), (2, 300)])
+@pytest.mark.parametrize(('batch', 'tokens'), [(1, 6), (2, 40), (2, 300)])
 def test_captions_of_any_number_of_tokens_are_compared(batch, tokens):
     levels, language = inputs(batch, tokens, tokens)
     logits, boxes, centre = tower()(levels, language)

@@ -48,7 +48,8 @@ def test_another_positive_map_changes_the_token_loss_alone(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    'key, value', [('nms_thr', 0.3), ('score_agg', 'MAX'), ('score_thr', 0.3)]
+    ('key', 'value'),
+    [('nms_thr', 0.3), ('score_agg', 'MAX'), ('score_thr', 0.3)],
 )
 def test_other_post_processing_misses(key, value, tmp_path, capsys):
     def change(meta, arrays):
