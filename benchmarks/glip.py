@@ -100,9 +100,7 @@ def words_of(tokens: int, batch: int = 1) -> dict[str, Tensor]:
     hidden = torch.randn(batch, TOKENS, 768, generator=g)
     masks = torch.zeros(batch, TOKENS, dtype=torch.long)
     masks[:, :tokens] = 1
-    return dict(
-        hidden=hidden, masks=masks, embedded=hidden * masks[..., None]
-    )
+    return dict(hidden=hidden, masks=masks, embedded=hidden * masks[..., None])
 
 
 def own_copy(words: dict) -> dict:
@@ -224,7 +222,9 @@ def train_times(theirs, ours, size: str, device: str) -> dict:
     found = {}
     for name, head in (('mmdet', theirs), ('mmclip', ours)):
         head = head.to(device).train()
-        levels = [x.to(device).requires_grad_() for x in levels_of(SIZES[size])]
+        levels = [
+            x.to(device).requires_grad_() for x in levels_of(SIZES[size])
+        ]
         words = {k: v.to(device) for k, v in words_of(COCO).items()}
         for _ in range(3):
             torch.cuda.reset_peak_memory_stats()

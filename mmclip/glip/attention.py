@@ -109,9 +109,7 @@ def folded_both_ways(
         What is to be added to positions (B, N, C) and words (B, L, W).
     """
     with torch.autocast(vision.device.type, enabled=False):
-        found = [
-            folded_image(attn, *one) for one in zip(vision, words, masks)
-        ]
+        found = [folded_image(attn, *one) for one in zip(vision, words, masks)]
     to_vision, to_words = (torch.stack(part) for part in zip(*found))
     return to_vision, to_words
 
@@ -139,9 +137,7 @@ def folded_image(
         if not mask.all():
             weights = weights + hidden
         weights = weights.softmax(dim=-1).flatten(1)
-        delta[start:stop] = torch.addmm(
-            attn.out_v_proj.bias, weights, written
-        )
+        delta[start:stop] = torch.addmm(attn.out_v_proj.bias, weights, written)
     pooled = pool.result().unflatten(0, (heads, length))  # (H, L, C)
     return delta, unfold_words(attn, pooled)
 

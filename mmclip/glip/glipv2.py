@@ -190,7 +190,10 @@ class GLIPv2Detector(GLIPDetector):
             levels[0].device,
         )
         length = language['masks'].shape[1]
-        classes = [class_numbers(sample, one) for sample, one in zip(samples, grounded)]
+        classes = [
+            class_numbers(sample, one)
+            for sample, one in zip(samples, grounded)
+        ]
         named = [
             label_of_token(
                 one.token_map(self.tokenizer, length),

@@ -410,7 +410,7 @@ def inclusive(anchors: Tensor) -> Tensor:
 
 
 def rows_of(maps: Tensor, width: int) -> Tensor:
-    """Return (B, h * w * anchors, width) of maps (B, anchors * width, h, w)."""
+    """Return maps (B, A * width, h, w) as rows (B, h * w * A, width)."""
     return maps.permute(0, 2, 3, 1).reshape(len(maps), -1, width)
 
 
@@ -429,9 +429,7 @@ def boxes_of(assigned: Tensor, gt_instances: list) -> Tensor:
     return torch.cat(parts)
 
 
-def token_targets(
-    assigned: Tensor, gt_instances: list, length: int
-) -> Tensor:
+def token_targets(assigned: Tensor, gt_instances: list, length: int) -> Tensor:
     """Return the tokens of every anchor, (B, A, length).
 
     A box without tokens among the first ``length`` has none.

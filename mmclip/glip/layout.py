@@ -12,7 +12,10 @@ from torch import Tensor
 RENAMED = tuple(
     (re.compile(pattern), ours)
     for pattern, ours in (
-        (r'backbone\.body\.patch_embed\.proj\.', 'backbone.patch_embed.projection.'),
+        (
+            r'backbone\.body\.patch_embed\.proj\.',
+            'backbone.patch_embed.projection.',
+        ),
         (
             r'backbone\.body\.layers\.(\d+)\.blocks\.(\d+)\.mlp\.fc1\.',
             r'backbone.stages.\1.blocks.\2.ffn.layers.0.0.',

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from mmclip.glip.grounding import (
-    Grounding,
     GroundedBatch,
+    Grounding,
     ground,
     ground_batch,
     ground_once,

@@ -35,10 +35,16 @@ def row_scores(
         return logs.exp() * rows.any(dim=1)
     if score_agg == 'max':
         found = [
-            used[:, row].amax(dim=1) if row.any() else used.new_zeros(len(used))
+            used[:, row].amax(dim=1)
+            if row.any()
+            else used.new_zeros(len(used))
             for row in rows
         ]
-        return torch.stack(found, dim=1) if found else used.new_zeros(len(used), 0)
+        return (
+            torch.stack(found, dim=1)
+            if found
+            else used.new_zeros(len(used), 0)
+        )
     raise ValueError(
         f"score_agg='{score_agg}': expected one of {', '.join(AGGREGATIONS)}"
     )

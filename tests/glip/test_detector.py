@@ -184,8 +184,11 @@ def test_chunks_are_found_as_if_each_was_asked_alone(rows):
 
 
 def test_more_names_than_a_caption_holds_are_all_asked_for():
-    names = [f'{colour} {shape}' for colour in ('red', 'blue', 'left')
-             for shape in ('circle', 'square', 'cat', 'dog', 'cow')]
+    names = [
+        f'{colour} {shape}'
+        for colour in ('red', 'blue', 'left')
+        for shape in ('circle', 'square', 'cat', 'dog', 'cow')
+    ]
     (found,) = predict(model(), [sample(names)])
     assert len(set(found.labels.tolist())) > 5
     assert found.scores.isfinite().all()
@@ -303,9 +306,7 @@ def test_a_prompt_offset_moves_the_words():
 
 
 def test_a_cut_caption_loses_names_without_an_error():
-    detector = model(
-        language_model=tiny_bert(truncate=True, max_tokens=8)
-    )
+    detector = model(language_model=tiny_bert(truncate=True, max_tokens=8))
     text = 'cat and dog and cow and bird'
     spans = [[[0, 3]], [[24, 28]]]
     (found,) = predict(detector, [sample(text, tokens_positive=spans)])

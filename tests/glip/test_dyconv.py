@@ -21,9 +21,7 @@ def both(use_dcn=True, **kwargs):
     for parameter in ours.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     theirs = mmdet_head.DyConv(
-        partial(
-            mmdet_head.Conv3x3Norm, use_dcn=use_dcn, norm_type=['gn', 4]
-        ),
+        partial(mmdet_head.Conv3x3Norm, use_dcn=use_dcn, norm_type=['gn', 4]),
         16,
         16,
         use_dcn=use_dcn,

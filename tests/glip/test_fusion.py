@@ -33,7 +33,7 @@ def inputs(batch=2, levels=3, words=6):
 
 
 @pytest.mark.parametrize('kind', KINDS)
-@pytest.mark.parametrize('batch, levels', [(1, 3), (2, 1), (2, 4)])
+@pytest.mark.parametrize(('batch', 'levels'), [(1, 3), (2, 1), (2, 4)])
 def test_shapes_stay_for_any_width_and_number_of_levels(kind, batch, levels):
     features, words, masks = inputs(batch, levels)
     fused, read = fusion(kind, levels)(features, words, masks)

@@ -108,9 +108,7 @@ def detect(rows, labels, cfg=None, meta=None, rescale=True, **options):
     ).eval()
     torch.nn.init.normal_(model.head.centerness.weight, std=2.0)
     levels, language = inputs()
-    meta = dict(
-        img_shape=(60, 90), scale_factor=(0.5, 0.5), **(meta or {})
-    )
+    meta = dict(img_shape=(60, 90), scale_factor=(0.5, 0.5), **(meta or {}))
     with torch.no_grad():
         (found,) = model.predict(
             levels,

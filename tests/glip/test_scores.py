@@ -8,7 +8,7 @@ ROWS = torch.tensor([[1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]).bool()
 
 
 @pytest.mark.parametrize(
-    'agg, wanted', [('mean', 0.5), ('max', 0.8), ('power', 0.4)]
+    ('agg', 'wanted'), [('mean', 0.5), ('max', 0.8), ('power', 0.4)]
 )
 def test_a_rows_tokens_make_its_score(agg, wanted):
     scores = row_scores(PROBABILITIES, ROWS, agg)

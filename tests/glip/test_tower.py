@@ -32,7 +32,7 @@ def inputs(batch=2, tokens=9, words=6):
     )
 
 
-@pytest.mark.parametrize('batch, tokens', [(1, 6), (2, 40), (2, 300)])
+@pytest.mark.parametrize(('batch', 'tokens'), [(1, 6), (2, 40), (2, 300)])
 def test_captions_of_any_number_of_tokens_are_compared(batch, tokens):
     levels, language = inputs(batch, tokens, tokens)
     logits, boxes, centre = tower()(levels, language)
@@ -75,9 +75,7 @@ def test_the_first_logit_is_that_of_one_in_a_hundred():
     torch.nn.init.zeros_(head.dot_product_projection_text.weight)
     torch.nn.init.zeros_(head.dot_product_projection_text.bias)
     logits = head(levels, language)[0][0]
-    torch.testing.assert_close(
-        logits.sigmoid(), torch.full_like(logits, 0.01)
-    )
+    torch.testing.assert_close(logits.sigmoid(), torch.full_like(logits, 0.01))
 
 
 def test_the_first_scale_of_fusion_is_one_by_the_blocks():

@@ -63,7 +63,10 @@ def tiny_image_side() -> dict:
             type='mmdet.DetDataPreprocessor', pad_size_divisor=32
         ),
         backbone=dict(
-            type='mmdet.ResNet', depth=18, base_channels=8, out_indices=(1, 2, 3)
+            type='mmdet.ResNet',
+            depth=18,
+            base_channels=8,
+            out_indices=(1, 2, 3),
         ),
         neck=dict(
             type='mmdet.FPN',

@@ -134,8 +134,8 @@ def focal(given: dict) -> dict:
         )
     }
     if 'out_focal_binary_elementwise' in given:
-        ours['out_focal_binary_elementwise'] = (
-            binary_focal(logits, target, 0.25, 2.0)
+        ours['out_focal_binary_elementwise'] = binary_focal(
+            logits, target, 0.25, 2.0
         )
     return ours
 
@@ -181,7 +181,10 @@ def postprocess(meta: dict, arrays: dict) -> dict:
     words = given['in_logits2'][0].sigmoid()
     for agg in ('mean', 'max', 'power'):
         scores = row_scores(words, rows.bool(), agg)[None]
-        for name in (f'out_scores2_{agg.upper()}', f'out_v2scores2_{agg.upper()}'):
+        for name in (
+            f'out_scores2_{agg.upper()}',
+            f'out_v2scores2_{agg.upper()}',
+        ):
             if name in given:
                 ours[name] = scores
     return ours
