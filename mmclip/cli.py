@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from mmclip import __version__, jobs
-from mmclip.inference import export
+from mmclip.inference import export, segment_command
 
 USER_ERRORS = (ValueError, OSError, ImportError, RuntimeError)
 
@@ -32,6 +32,20 @@ def build_parser() -> argparse.ArgumentParser:
 
     add_detect_options(
         command('detect', detect, 'Find what a text names in pictures.')
+    )
+    segment_command.add_segment_options(
+        command(
+            'segment',
+            segment_command.segment,
+            'Give every pixel of pictures one of the names of a text.',
+        )
+    )
+    segment_command.add_embed_options(
+        command(
+            'embed-pixels',
+            segment_command.embed,
+            'Write the pixel embeddings of pictures.',
+        )
     )
     jobs.add_train_options(command('train', jobs.train, 'Train a config.'))
     jobs.add_test_options(command('test', jobs.test, 'Test a checkpoint.'))
