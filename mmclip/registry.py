@@ -102,6 +102,7 @@ MODELS = _child(root.MODELS, 'mmclip.models')
 TASK_UTILS = _child(root.TASK_UTILS, 'mmclip.models')
 DATA = (
     'mmclip.data.ov_datasets',
+    'mmclip.data.semantic_datasets',
     'mmclip.data.shapes_dataset',
     'mmclip.data.transfer_datasets',
     'mmclip.lseg.zero_shot_datasets',

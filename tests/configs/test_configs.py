@@ -4,6 +4,7 @@ import copy
 from pathlib import Path
 
 import pytest
+from mmengine import registry
 from mmengine.config import Config
 from mmengine.fileio import load
 from mmengine.registry import DefaultScope
@@ -20,6 +21,7 @@ CONFIGS = sorted(
 # they stand
 BARE = {'AdamW', 'SGD', 'SyncBN', 'BN', 'Pretrained', 'LoadImageFromFile'}
 BARE |= {'LoadAnnotations'}
+BUILT: set[str] = set()  # models that several configs share are built once
 
 
 def typed_dicts(node):
@@ -79,21 +81,29 @@ def read(path, inherited, tmp_path):
     return Config.fromfile(heir)
 
 
-def build_all(cfg):
-    from mmengine import registry
+def innermost(dataset):
+    """Yield the data sets within what repeats, balances or joins them."""
+    within = dataset.get('datasets') or [dataset.get('dataset')]
+    if within == [None]:
+        yield dataset
+        return
+    assert registry.DATASETS.get(dataset['type'])
+    for each in within:
+        yield from innermost(each)
 
-    model = registry.MODELS.build(copy.deepcopy(cfg.model))
-    assert sum(p.numel() for p in model.parameters()) > 0
+
+def build_all(cfg):
+    if (model_text := str(cfg.model)) not in BUILT:
+        model = registry.MODELS.build(copy.deepcopy(cfg.model))
+        assert sum(p.numel() for p in model.parameters()) > 0
+        BUILT.add(model_text)
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
-        dataset = copy.deepcopy(loader.dataset)
-        while 'dataset' in dataset:  # within what repeats or balances it
-            assert registry.DATASETS.get(dataset.type)
-            dataset = dataset.dataset
-        dataset = dict(dataset, lazy_init=True)
-        for step in dataset.pop('pipeline'):
-            registry.TRANSFORMS.build(step)
-        built = registry.DATASETS.build(dict(dataset, pipeline=[]))
-        assert built.metainfo is not None
+        for dataset in innermost(copy.deepcopy(loader.dataset)):
+            dataset = dict(dataset, lazy_init=True)
+            for step in dataset.pop('pipeline'):
+                registry.TRANSFORMS.build(step)
+            built = registry.DATASETS.build(dict(dataset, pipeline=[]))
+            assert built.metainfo is not None
     registry.VISUALIZERS.build(dict(cfg.visualizer, name='of a run'))
     for hook in [*cfg.custom_hooks, *cfg.default_hooks.values()]:
         registry.HOOKS.build(copy.deepcopy(hook))
