@@ -104,6 +104,7 @@ DATA = (
     'mmclip.data.ov_datasets',
     'mmclip.data.ov_seg_dataset',
     'mmclip.data.pair_stream',
+    'mmclip.data.semantic_datasets',
     'mmclip.data.shapes_dataset',
     'mmclip.data.shapes_pairs',
     'mmclip.data.transfer_datasets',

@@ -394,7 +394,7 @@ def pixel_norms(pixels: Tensor) -> Tensor:
 
 
 def cosines_through(
-    project: nn.Conv2d,
+    project: nn.Conv2d | nn.Identity,
     inputs: Tensor,
     norm: Tensor,
     texts: Tensor,
@@ -407,7 +407,7 @@ def cosines_through(
     t (W x + b) = (t W) x + t b, a smaller product.
 
     Args:
-        project: 1 x 1 convolution from F to D.
+        project: 1 x 1 convolution from F to D, or the identity.
         inputs: (B, F, h, w).
         norm: Lengths of the projected pixels (B, 1, h, w).
         texts: Text embeddings (K, D) of any length.
@@ -416,19 +416,23 @@ def cosines_through(
     Raises:
         ValueError: The widths differ.
     """
-    if project.out_channels != texts.shape[1]:
+    same = isinstance(project, nn.Identity)
+    width = inputs.shape[1] if same else project.out_channels
+    if width != texts.shape[1]:
         raise ValueError(
-            f'pixel embeddings are {project.out_channels} wide but the text '
+            f'pixel embeddings are {width} wide but the text '
             f'embeddings are {texts.shape[1]} wide: set embed_dims to the '
             'width of the text tower'
         )
     with torch.autocast(inputs.device.type, enabled=False):
-        unit = F.normalize(texts.float(), dim=1)
-        weight = unit @ project.weight.float().flatten(1)  # (K, F)
-        bias = unit @ project.bias.float()
-    weight, bias = weight.to(inputs.dtype), bias.to(inputs.dtype)
+        weight = F.normalize(texts.float(), dim=1)
+        if not same:
+            bias = weight @ project.bias.float()
+            weight = weight @ project.weight.float().flatten(1)  # (K, F)
     # As a matrix product: convolutions first copy the map, the largest tensor.
-    products = (weight @ inputs.flatten(2)).add_(bias[:, None])  # (B, K, h w)
+    products = weight.to(inputs.dtype) @ inputs.flatten(2)  # (B, K, h w)
+    if not same:
+        products = products.add_(bias.to(products.dtype)[:, None])
     products = products.unflatten(2, inputs.shape[2:])
     return products * (scale / norm).to(products.dtype)
 

@@ -65,6 +65,16 @@ def test_a_black_pixel_embedding_scores_zero_and_not_nan():
     assert (scores == 0).all()
 
 
+def test_pixels_that_are_embeddings_need_no_projection(features):
+    texts = torch.randn(3, 8)
+    torch.testing.assert_close(
+        cosines_through(
+            torch.nn.Identity(), features, pixel_norms(features), texts, 5.0
+        ),
+        cosine_logits(features, texts, 5.0, dim=1),
+    )
+
+
 @pytest.mark.parametrize('rows', [1, STRIP - 1, STRIP, STRIP + 3])
 def test_lengths_found_in_strips_are_those_of_the_whole(rows):
     model, maps = head(), torch.randn(2, 8, rows, 5)
