@@ -43,6 +43,8 @@ belly bully butterfly family fly holly italy jelly lily monopoly ally assembly
 july
 """
 LEFT_OUT = frozenset(CLOSED_CLASSES.split() + ADJECTIVES.split())
+QUALITIES = frozenset(ADJECTIVES.split())
+TOKEN = re.compile(WORD.pattern + r'|[^\s\w]')
 LY_NOUNS = frozenset(NOUNS_IN_LY.split())
 
 
@@ -64,6 +66,26 @@ def names_something(word: str) -> bool:
     return not adverb or word in LY_NOUNS
 
 
+def phrases_by_rules(caption: str) -> list[str]:
+    """Return the naming words with the adjectives before them, each once.
+
+    ``'a small red ring and a star'`` gives ``'small red ring'`` and
+    ``'star'``.
+    """
+    found, run = {}, []
+    for word in [*TOKEN.findall(caption.lower()), '.']:
+        noun = names_something(word) and WORD.fullmatch(word)
+        if noun or word in QUALITIES:
+            run.append((word, bool(noun)))
+            continue
+        while run and not run[-1][1]:
+            run.pop()  # adjectives that no noun follows
+        if run:
+            found.setdefault(' '.join(word for word, _ in run))
+        run = []
+    return list(found)
+
+
 def nouns_by_nltk(caption: str) -> list[str]:
     """Return the words that nltk tags as nouns or verbs."""
     try:
@@ -80,7 +102,11 @@ def nouns_by_nltk(caption: str) -> list[str]:
     return list(dict.fromkeys(kept))
 
 
-EXTRACTORS = {'rules': nouns_by_rules, 'nltk': nouns_by_nltk}
+EXTRACTORS = {
+    'rules': nouns_by_rules,
+    'phrases': phrases_by_rules,
+    'nltk': nouns_by_nltk,
+}
 
 
 def extractor_of(
