@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from mmclip import __version__, jobs
-from mmclip.inference import export, groups
+from mmclip.inference import export, groups, segment_command
 
 USER_ERRORS = (ValueError, OSError, ImportError, RuntimeError)
 
@@ -35,6 +35,20 @@ def build_parser() -> argparse.ArgumentParser:
     )
     groups.add_groups_options(
         command('groups', groups.run, "Draw a GroupViT's groups on pictures.")
+    )
+    segment_command.add_segment_options(
+        command(
+            'segment',
+            segment_command.segment,
+            'Give every pixel of pictures one of the names of a text.',
+        )
+    )
+    segment_command.add_embed_options(
+        command(
+            'embed-pixels',
+            segment_command.embed,
+            'Write the pixel embeddings of pictures.',
+        )
     )
     jobs.add_train_options(command('train', jobs.train, 'Train a config.'))
     jobs.add_test_options(command('test', jobs.test, 'Test a checkpoint.'))

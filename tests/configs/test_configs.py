@@ -16,8 +16,10 @@ CONFIGS = sorted(
     for path in FOLDER.rglob('*.py')
     if '_base_' not in path.relative_to(FOLDER).parts
 )
-# names that mmengine, mmcv and mmdet's inferencer look for as they stand
+# names that mmengine, mmcv and the inferencers of mmdet and mmseg look for as
+# they stand
 BARE = {'AdamW', 'SGD', 'SyncBN', 'BN', 'Pretrained', 'LoadImageFromFile'}
+BARE |= {'LoadAnnotations'}
 
 
 def typed_dicts(node):
