@@ -25,6 +25,7 @@ from mmclip.registry import DATASETS
 
 RADIUS = (0.085, 0.215)  # draw_scene's own
 
+
 @DATASETS.register_module()
 class ShapesDataset(BaseDataset):
     """Draw scene ``i`` from ``(seed, i)`` with boxes, masks and labels.

@@ -26,7 +26,8 @@ augment = [
          hparams=dict(pad_val=[104, 116, 124], interpolation='bicubic')),
     dict(type='mmpretrain.RandomErasing', erase_prob=0.25, mode='rand',
          min_area_ratio=0.02, max_area_ratio=1 / 3,
-         fill_color=[103.53, 116.28, 123.675], fill_std=[57.375, 57.12, 58.395]),
+         fill_color=[103.53, 116.28, 123.675],
+         fill_std=[57.375, 57.12, 58.395]),
 ]
 prompts = dict(type='mmclip.NounPrompts', num_prompts=3)  # K = 3
 pack = [
