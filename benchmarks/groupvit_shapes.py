@@ -175,16 +175,12 @@ def measure(found: Tensor, truth: Tensor, names) -> dict[str, float]:
         classes=('background', *names), names_classes=tuple(names)
     )
     samples = [
-        dict(
-            pred_sem_seg=dict(data=f[None]), gt_sem_seg=dict(data=t[None])
-        )
+        dict(pred_sem_seg=dict(data=f[None]), gt_sem_seg=dict(data=t[None]))
         for f, t in zip(found, truth)
     ]
     metric.process({}, samples)
     figures = metric.compute_metrics(metric.results)
-    return dict(
-        names=float(figures['names_mIoU']), all=float(figures['mIoU'])
-    )
+    return dict(names=float(figures['names_mIoU']), all=float(figures['mIoU']))
 
 
 def pick_threshold(scores: Tensor, labels: Tensor, truth, names) -> float:

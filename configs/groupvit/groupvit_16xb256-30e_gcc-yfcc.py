@@ -11,3 +11,7 @@ data = ['data/gcc3m/*.tar', 'data/gcc12m/*.tar', 'data/yfcc14m/*.tar']
 # --------------------------------------
 
 train_dataloader = dict(dataset=dict(data=data, num_pairs=28663147))
+custom_hooks = [
+    dict(type='mmclip.PairStreamHook'),
+    dict(type='mmclip.RNGStateHook'),
+]
