@@ -5,24 +5,22 @@ import unicodedata
 
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 LATIN = 0.8  # least share of a caption's letters that English writes
-ENGLISH = frozenset(
-    """
+ENGLISH_WORDS = """
 a an and are as at by for from has have his her in is it its near next of
 off on one or over she he that the their there they this to two under with
-""".split()
-)
-FOREIGN = frozenset(
-    """
-le la les un une des du et dans sur avec pour est une au aux sur
+"""
+FOREIGN_WORDS = """
+le la les un une des du et dans sur avec pour est au aux
 der die das und ein eine einen einem mit auf im ist von den dem vor
 el los las una con y en del por para es al su
-il lo gli di che nel nella sul della e un per
+il lo gli di che nel nella sul della e per
 het een van met op de voor naar
 o os uma com na no dos em ao do da
 och ett med av pa
-i w na z
-""".split()
-)
+i w z
+"""
+ENGLISH = frozenset(ENGLISH_WORDS.split())
+FOREIGN = frozenset(FOREIGN_WORDS.split()) - ENGLISH
 
 
 def is_english(caption: str) -> bool:
@@ -41,7 +39,7 @@ def is_english(caption: str) -> bool:
         return False
     words = [w.lower() for w in WORD.findall(text)]
     english = sum(w in ENGLISH for w in words)
-    foreign = sum(w in FOREIGN and w not in ENGLISH for w in words)
+    foreign = sum(w in FOREIGN for w in words)
     return foreign < english + 2
 
 

@@ -82,6 +82,7 @@ class ImageTextStream(IterableDataset):
         epochs: Passes over the data; None for no end.
         num_pairs: Pairs of a pass, about: mmengine asks for a length, but
             nothing that matters follows from it.
+        lazy_init: Whether the files are looked for only when asked for.
     """
 
     def __init__(
@@ -95,21 +96,30 @@ class ImageTextStream(IterableDataset):
         min_side: int = 1,
         epochs: int | None = None,
         num_pairs: int = 1_000_000,
+        lazy_init: bool = False,
     ) -> None:
-        several = [data] if isinstance(data, (str, dict)) else data
-        self.sources = [source_of(each) for each in several]
+        self.data = [data] if isinstance(data, (str, dict)) else list(data)
         self.pipeline = Compose(pipeline)
         self.shuffle, self.seed, self.epochs = shuffle, seed, epochs
         self.english_only, self.min_side = english_only, min_side
+        self.metainfo = dict(dataset_type='pairs')
+        self.num_pairs = num_pairs
+        self.places: dict[int, Place] = {}
+        self.next_worker = 0
+        self.sources, self.units = [], []
+        if not lazy_init:
+            self.full_init()
+
+    def full_init(self) -> None:
+        """Look for the files, as mmengine asks a data set to."""
+        if self.units:
+            return
+        self.sources = [source_of(each) for each in self.data]
         self.units = [
             (s, u)
             for s, source in enumerate(self.sources)
             for u in range(len(source))
         ]  # U
-        self.metainfo = dict(dataset_type='pairs')
-        self.num_pairs = num_pairs
-        self.places: dict[int, Place] = {}
-        self.next_worker = 0
 
     def __len__(self) -> int:
         """Return about how many pairs a pass has."""

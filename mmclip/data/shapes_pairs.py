@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.dataset import Compose
 from torch.utils.data import Dataset
 
-from mmclip.data.shapes import Concept, concepts, draw_scene
+from mmclip.data.shapes import concepts, draw_scene
 from mmclip.data.shapes_captions import (
     CAPTION_TEMPLATES,
     LIST_TEMPLATES,
@@ -31,11 +31,11 @@ class ShapesPairDataset(Dataset):
         seed: Choose another one for another split.
         size: Side of the images in pixels.
         objects_of: Splits whose concepts are drawn.
-        vocabulary: ``shapes-80`` or ``all``.
-        textures: Only concepts of these; None for all.
+        vocabulary: ``shapes-80``, ``shapes-solid`` or ``all``.
         objects: Fewest and most objects of a scene.
         radius: Least and largest bounding circle, as part of ``size``.
         pipeline: Transforms from ``img`` (uint8 BGR) and ``caption`` on.
+        lazy_init: For mmengine; there is nothing to load.
     """
 
     def __init__(
@@ -45,16 +45,14 @@ class ShapesPairDataset(Dataset):
         size: int = 64,
         objects_of: Sequence[str] = ('base', 'novel'),
         vocabulary: str = 'shapes-80',
-        textures: Sequence[str] | None = None,
         objects: tuple[int, int] = (1, 4),
         radius: tuple[float, float] = (0.085, 0.215),
         pipeline: Sequence = (),
+        lazy_init: bool = True,
     ) -> None:
         self.num_images, self.seed, self.size = num_images, seed, size
         self.objects, self.radius = tuple(objects), tuple(radius)
-        self.among = of_textures(
-            concepts(*objects_of, vocabulary=vocabulary), textures
-        )
+        self.among = concepts(*objects_of, vocabulary=vocabulary)
         self.pipeline = Compose(pipeline)
         self.metainfo = dict(
             dataset_type='shapes', classes=tuple(c.name for c in self.among)
@@ -80,14 +78,6 @@ class ShapesPairDataset(Dataset):
                 caption=tell(names, rng),
             )
         )
-
-
-def of_textures(
-    among: Sequence[Concept], textures: Sequence[str] | None
-) -> tuple[Concept, ...]:
-    """Return the concepts that have one of the textures."""
-    kept = [c for c in among if textures is None or c.texture in textures]
-    return tuple(kept)
 
 
 def tell(names: Sequence[str], rng: np.random.Generator) -> str:

@@ -185,6 +185,9 @@ class GroupViTBackbone(BaseModule):
         assign: ``'gumbel'``, ``'hard'`` or ``'soft'``; see
             :class:`mmclip.groupvit.attention.AssignAttention`.
         tau: Temperature of the Gumbel softmax.
+        gain: Of the assignment's initial weights, 1 as published.
+        residual: Whether segments keep their group tokens, as published;
+            see :class:`mmclip.groupvit.grouping.GroupingBlock`.
         out_type: What ``forward`` returns: ``'featmap'`` a map (B, C, h, w)
             for each of ``out_indices``, ``'raw'`` the segments (B, G, C),
             ``'avg_featmap'`` their mean (B, C).
@@ -212,6 +215,8 @@ class GroupViTBackbone(BaseModule):
         drop_path_rate: float = 0.0,
         assign: str = 'gumbel',
         tau: float = 1.0,
+        gain: float = 1.0,
+        residual: bool = True,
         out_type: str = 'featmap',
         out_indices: Sequence[int] = (-1,),
         stem_channels: Sequence[int] = (),
@@ -247,11 +252,16 @@ class GroupViTBackbone(BaseModule):
                 drop_path=rates[i],
                 assign=assign,
                 tau=tau,
+                gain=gain,
+                residual=residual,
             )
             for i in range(len(depths))
         )
         self.norm = nn.LayerNorm(embed_dims)
         self.apply(init_linear)
+        for stage in self.layers:
+            if stage.downsample is not None:
+                stage.downsample.assign.amplify()
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
 
     def _load_from_state_dict(self, state_dict, prefix, *args) -> None:

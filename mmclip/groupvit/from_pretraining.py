@@ -6,6 +6,8 @@ pixels needs the same towers in another model, and a test pipeline.
 
 from collections.abc import Mapping
 
+from mmengine.config import Config
+
 TOWERS = (
     'img_encoder',
     'text_encoder',
@@ -14,6 +16,7 @@ TOWERS = (
     'multi_label',
 )
 CLIP_TOKENS = 49408
+BACKGROUND = dict(kind='threshold', threshold=0.95)  # as published for VOC
 IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 
 
@@ -56,3 +59,18 @@ def pipeline_for_use(pretrainer: Mapping) -> list[dict]:
         dict(type='mmseg.Resize', scale=(10 * side, side), keep_ratio=True),
         dict(type='mmseg.PackSegInputs'),
     ]
+
+
+def adapted(cfg: Config) -> Config:
+    """Return a config that segments; others than pretrainings as they are."""
+    model = cfg.get('model') or {}
+    if not is_pretrainer(model):
+        return cfg
+    dataset = dict(pipeline=pipeline_for_use(model))
+    return Config(
+        dict(
+            default_scope='mmseg',
+            model=segmentor_config(model, background=BACKGROUND),
+            test_dataloader=dict(dataset=dataset),
+        )
+    )

@@ -32,8 +32,11 @@ class GroupingBlock(nn.Module):
         num_heads: Heads of the cross attention.
         mlp_ratio: Hidden over outer width of the channel MLPs; tokens are
             mixed through C / 2 hidden units.
-        assign, tau: See
+        assign, tau, gain: See
             :class:`mmclip.groupvit.attention.AssignAttention`.
+        residual: Whether segments keep what their group tokens hold, as
+            published. Without it all that is in a segment was merged from
+            its tokens.
     """
 
     def __init__(
@@ -46,6 +49,8 @@ class GroupingBlock(nn.Module):
         mlp_ratio: float = 4.0,
         assign: str = 'gumbel',
         tau: float = 1.0,
+        gain: float = 1.0,
+        residual: bool = True,
     ) -> None:
         super().__init__()
         self.norm_tokens = nn.LayerNorm(dim)
@@ -55,7 +60,8 @@ class GroupingBlock(nn.Module):
         self.norm_post_tokens = nn.LayerNorm(dim)
         self.norm_x = nn.LayerNorm(dim)
         self.pre_assign_attn = CrossAttentionBlock(dim, num_heads, mlp_ratio)
-        self.assign = AssignAttention(dim, assign, tau)
+        self.assign = AssignAttention(dim, assign, tau, gain)
+        self.residual = residual
         self.norm_new_x = nn.LayerNorm(dim)
         self.mlp_channels = Mlp(dim, int(dim * mlp_ratio))
 
@@ -84,7 +90,7 @@ class GroupingBlock(nn.Module):
 
     def finish(self, merged: Tensor, groups: Tensor) -> Tensor:
         """Make segments of what each group merged and what asked for it."""
-        segments = merged + groups
+        segments = merged + groups if self.residual else merged
         return segments + self.mlp_channels(self.norm_new_x(segments))
 
 
@@ -99,7 +105,7 @@ class GroupingStage(nn.Module):
             stage's tokens are predicted from; 0 where there are none.
         num_heads, mlp_ratio: Of the transformer blocks.
         drop_path: Rate of stochastic depth, one a block.
-        assign, tau: See :class:`GroupingBlock`.
+        assign, tau, gain, residual: See :class:`GroupingBlock`.
     """
 
     def __init__(
@@ -114,6 +120,8 @@ class GroupingStage(nn.Module):
         drop_path: Sequence[float],
         assign: str,
         tau: float,
+        gain: float = 1.0,
+        residual: bool = True,
     ) -> None:
         super().__init__()
         self.group_token = self.group_projector = self.downsample = None
@@ -149,6 +157,8 @@ class GroupingStage(nn.Module):
                 mlp_ratio=mlp_ratio,
                 assign=assign,
                 tau=tau,
+                gain=gain,
+                residual=residual,
             )
 
     def tokens(self, previous: Tensor | None, batch: int) -> Tensor:

@@ -12,6 +12,7 @@ from mmclip.clip.english import ADJECTIVES, CLOSED_CLASSES, LY_NOUNS
 
 WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
 LEFT_OUT = CLOSED_CLASSES | ADJECTIVES
+TOKEN = re.compile(WORD.pattern + r'|[^\s\w]')
 
 
 def nouns_by_rules(caption: str) -> list[str]:
@@ -32,6 +33,26 @@ def names_something(word: str) -> bool:
     return not adverb or word in LY_NOUNS
 
 
+def phrases_by_rules(caption: str) -> list[str]:
+    """Return the naming words with the adjectives before them, each once.
+
+    ``'a small red ring and a star'`` gives ``'small red ring'`` and
+    ``'star'``.
+    """
+    found, run = {}, []
+    for word in [*TOKEN.findall(caption.lower()), '.']:
+        noun = names_something(word) and WORD.fullmatch(word)
+        if noun or word in ADJECTIVES:
+            run.append((word, bool(noun)))
+            continue
+        while run and not run[-1][1]:
+            run.pop()  # adjectives that no noun follows
+        if run:
+            found.setdefault(' '.join(word for word, _ in run))
+        run = []
+    return list(found)
+
+
 def nouns_by_nltk(caption: str) -> list[str]:
     """Return the words that nltk tags as nouns or verbs."""
     try:
@@ -48,7 +69,11 @@ def nouns_by_nltk(caption: str) -> list[str]:
     return list(dict.fromkeys(kept))
 
 
-EXTRACTORS = {'rules': nouns_by_rules, 'nltk': nouns_by_nltk}
+EXTRACTORS = {
+    'rules': nouns_by_rules,
+    'phrases': phrases_by_rules,
+    'nltk': nouns_by_nltk,
+}
 
 
 def extractor_of(

@@ -29,8 +29,9 @@ class NounPrompts(BaseTransform):
         num_prompts: K.
         templates: Prompt set or templates, see
             :func:`mmclip.clip.prompts.prompt_set`.
-        extractor: ``'rules'``, ``'nltk'`` or a function from a caption to
-            words.
+        extractor: ``'rules'``, ``'nltk'``, ``'phrases'`` (nouns with their
+            adjectives) or a function from a caption to words.
+        left_out: Words that make no prompt, such as ``'photo'``.
     """
 
     def __init__(
@@ -38,10 +39,12 @@ class NounPrompts(BaseTransform):
         num_prompts: int = 3,
         templates: str | Sequence[str] = 'imagenet',
         extractor: str | Callable[[str], list[str]] = 'rules',
+        left_out: Sequence[str] = (),
     ) -> None:
         self.num_prompts = num_prompts
         self.prompts = prompt_set(templates)
         self.extract = extractor_of(extractor)
+        self.left_out = frozenset(left_out)
 
     def transform(self, results: dict) -> dict:
         """Add the sentences."""
@@ -53,7 +56,7 @@ class NounPrompts(BaseTransform):
 
     def choose(self, caption: str) -> list[str]:
         """Return at most K nouns, none twice."""
-        nouns = self.extract(caption)
+        nouns = [n for n in self.extract(caption) if n not in self.left_out]
         count = min(self.num_prompts, len(nouns))
         rows = np.random.choice(len(nouns), count, replace=False)
         return [nouns[row] for row in rows] if count else []

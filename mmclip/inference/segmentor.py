@@ -97,6 +97,12 @@ class Segmentor(TrainedModel):
             needs(self.model, 'compute_in', f'precision={precision!r}')
             self.model.compute_in(getattr(torch, precision))
 
+    def adapt(self, cfg):
+        """Let a pretraining without masks segment: GroupViT's towers do."""
+        from mmclip.groupvit.from_pretraining import adapted
+
+        return adapted(cfg)
+
     def set_vocabulary(self, vocabulary, names=None) -> None:
         """Answer in other names from now on.
 

@@ -47,7 +47,7 @@ class TrainedModel:
         saved = CheckpointLoader.load_checkpoint(
             self.checkpoint, map_location='cpu'
         )
-        cfg = read_config(config, saved, self.checkpoint)
+        cfg = self.adapt(read_config(config, saved, self.checkpoint))
         init_default_scope(cfg.get('default_scope', self.default_scope))
         self.device = device or get_device()
         self.model = MODELS.build(without_pretrained(cfg.model))
@@ -57,6 +57,10 @@ class TrainedModel:
             saved.get('meta', {}).get('dataset_meta', {}).get('classes', ())
         )
         self.pipeline = image_pipeline(cfg.test_dataloader.dataset)
+
+    def adapt(self, cfg: Config) -> Config:
+        """Return the config that is built, of that of the training."""
+        return cfg
 
     def pack(self, image, channel_order: str = 'rgb', **meta) -> dict:
         """Bring one image through the test pipeline.

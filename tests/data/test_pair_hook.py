@@ -148,7 +148,8 @@ def test_a_killed_run_loses_and_repeats_no_pair(tmp_path):
         'import sys, tests.data.test_pair_hook as t\n'
         'from pathlib import Path\n'
         'from mmengine.runner import Runner\n'
-        'cfg = t.config(Path(sys.argv[1]), sys.argv[2], workers=2, pause=0.3)\n'
+        'where = Path(sys.argv[1])\n'
+        'cfg = t.config(where, sys.argv[2], workers=2, pause=0.3)\n'
         'Runner.from_cfg(cfg).train()\n'
     )
     victim = subprocess.Popen(

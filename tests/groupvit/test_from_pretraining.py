@@ -1,7 +1,9 @@
 import torch
 from mmcv.transforms import Compose
+from mmengine.config import Config
 
 from mmclip.groupvit.from_pretraining import (
+    adapted,
     is_pretrainer,
     pipeline_for_use,
     segmentor_config,
@@ -49,3 +51,12 @@ def test_the_shorter_side_is_twice_that_of_training():
     packed = steps(dict(img=picture, img_shape=(30, 45), ori_shape=(30, 45)))
     assert packed['inputs'].shape == (3, 64, 96)
     assert packed['data_samples'].ori_shape == (30, 45)
+
+
+def test_a_pretraining_is_built_as_a_segmentor_and_others_as_they_are():
+    cfg = Config(dict(model=PRETRAINER, default_scope='mmengine'))
+    found = adapted(cfg)
+    assert found.model.type == 'mmclip.GroupViTSegmentor'
+    assert found.model.background.threshold == 0.95
+    assert found.default_scope == 'mmseg'
+    assert adapted(found) is found
