@@ -25,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.logging import MMLogger
+from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from mmclip.checkpoint import read_checkpoint
@@ -48,6 +49,7 @@ def parse(argv=None) -> argparse.Namespace:
     add('--scenes', type=int, default=300, metavar='N')
     add('--out', type=Path, default=Path('work_dirs/groupvit_shapes'))
     add('--threads', type=int, default=1)
+    add('--release', type=Path, help='write GroupViT of seed 0 there, fp16')
     return parser.parse_args(argv)
 
 
@@ -248,6 +250,20 @@ def judge(model, count: int) -> dict:
     return figures
 
 
+def release(checkpoint: Path, path: Path) -> None:
+    """Write a checkpoint's weights as fp16 safetensors."""
+    state = read_checkpoint(checkpoint)['state_dict']
+    halves = {
+        key: (value.half() if value.is_floating_point() else value)
+        for key, value in state.items()
+        if 'data_preprocessor' not in key
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+    temporary.write_bytes(to_bytes(halves))
+    os.replace(temporary, path)
+
+
 # ---- the report ----
 
 
@@ -324,6 +340,8 @@ def main(argv=None) -> None:
     for seed in range(args.seeds):
         for kind in KINDS:
             checkpoint, spent = train(kind, seed, args)
+            if args.release and (kind, seed) == ('groupvit', 0):
+                release(checkpoint, args.release)
             model = load(kind, checkpoint)
             figures = judge(model, args.scenes)
             results[kind].append(dict(spent=spent, figures=figures))

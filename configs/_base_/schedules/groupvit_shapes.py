@@ -1,5 +1,5 @@
-# 900 iterations of 96 pairs: minutes on one CPU core.
-max_iters = 900
+# 600 iterations of 96 pairs: minutes on one CPU core.
+max_iters = 600
 train_cfg = dict(type='mmengine.IterBasedTrainLoop', max_iters=max_iters,
                  val_interval=10**9)
 optim_wrapper = dict(
