@@ -6,7 +6,12 @@ import sys
 from pathlib import Path
 
 from mmclip import __version__, jobs
-from mmclip.inference import export, groups, segment_command
+from mmclip.inference import (
+    export,
+    groups,
+    segment_command,
+    sketch_command,
+)
 
 USER_ERRORS = (ValueError, OSError, ImportError, RuntimeError)
 
@@ -55,6 +60,11 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_export_options(
         command(
             'export', export.run, 'Write a detector and its names as ONNX.'
+        )
+    )
+    sketch_command.add_options(
+        command(
+            'sketch', sketch_command.run, 'Sketch pictures with a few strokes.'
         )
     )
     models = command('models', list_models, 'List the configs and weights.')

@@ -57,9 +57,13 @@ METHODS = {
         'CLIPFeatureExtractor',
         'CLIPGeometricLoss',
         'CLIPSemanticLoss',
+        'CLIPassoSketcher',
         'DiffVGRasterizer',
         'PairedAugment',
+        'RandomStrokeInit',
+        'SVGStrokeInit',
         'SaliencyStrokeInit',
+        'TimmFeatureExtractor',
     ),
     'mmclip.vild': (
         'CropCLIPScores',

@@ -19,7 +19,15 @@ CONFIGS = sorted(
 )
 # names that mmengine, mmcv and the inferencers of mmdet and mmseg look for as
 # they stand
-BARE = {'AdamW', 'SGD', 'SyncBN', 'BN', 'Pretrained', 'LoadImageFromFile'}
+BARE = {
+    'Adam',
+    'AdamW',
+    'SGD',
+    'SyncBN',
+    'BN',
+    'Pretrained',
+    'LoadImageFromFile',
+}
 BARE |= {'LoadAnnotations'}
 BUILT: set[str] = set()  # models that several configs share are built once
 
