@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from mmclip import __version__, jobs
-from mmclip.inference import export
+from mmclip.inference import export, groups
 
 USER_ERRORS = (ValueError, OSError, ImportError, RuntimeError)
 
@@ -32,6 +32,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     add_detect_options(
         command('detect', detect, 'Find what a text names in pictures.')
+    )
+    groups.add_groups_options(
+        command('groups', groups.run, "Draw a GroupViT's groups on pictures.")
     )
     jobs.add_train_options(command('train', jobs.train, 'Train a config.'))
     jobs.add_test_options(command('test', jobs.test, 'Test a checkpoint.'))

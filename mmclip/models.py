@@ -21,6 +21,7 @@ METHODS = {
         'GroupViTTextEncoder',
         'MultiLabelContrastiveLoss',
     ),
+    'mmclip.groupvit.classifier': ('GroupViTClassifier',),
     'mmclip.groupvit.segmentor': ('GroupViTSegmentor',),
     'mmclip.glip.bert': ('GLIPBert',),
     'mmclip.glip.box_coder': ('GLIPBBoxCoder',),
@@ -43,7 +44,9 @@ METHODS = {
     'mmclip.glip.losses': ('InterImageRegionWordLoss', 'MaskedWordHead'),
     'mmclip.glip.tokenizer': ('CLIPSpanTokenizer', 'WordPieceTokenizer'),
     'mmclip.lseg': (
+        'CLIPDenseHead',
         'DPTNeck',
+        'DenseCLIPEncoder',
         'LSeg',
         'LSegHead',
         'LSegViT',

@@ -102,8 +102,13 @@ MODELS = _child(root.MODELS, 'mmclip.models')
 TASK_UTILS = _child(root.TASK_UTILS, 'mmclip.models')
 DATA = (
     'mmclip.data.ov_datasets',
+    'mmclip.data.ov_seg_dataset',
+    'mmclip.data.pair_stream',
     'mmclip.data.shapes_dataset',
+    'mmclip.data.shapes_pairs',
     'mmclip.data.transfer_datasets',
+    'mmclip.data.zero_shot_segmentation',
+    'mmclip.lseg.captioned_images',
     'mmclip.lseg.zero_shot_datasets',
 )
 DATASETS = _child(root.DATASETS, *DATA)
@@ -117,4 +122,10 @@ METRICS = _child(
     root.METRICS, 'mmclip.evaluation', 'mmclip.lseg.zero_shot_metric'
 )
 EVALUATOR = _child(root.EVALUATOR, 'mmclip.evaluation')
-HOOKS = _child(root.HOOKS, 'mmclip.hooks', 'mmclip.glip.tuning')
+HOOKS = _child(
+    root.HOOKS,
+    'mmclip.hooks',
+    'mmclip.data.pair_hook',
+    'mmclip.glip.tuning',
+    'mmclip.groupvit.pictures',
+)

@@ -34,9 +34,9 @@ class Flickr30kRecall(BaseMetric):
     types, ``people_R@1`` and so on; -1 without any phrase.
 
     Samples need ``phrases`` (P), ``phrase_ids`` (the phrase of each true
-    box), ``gt_instances.bboxes``, and predictions whose labels number the
-    phrases. Types are those of ``phrase_types`` (a list for each phrase), or
-    read from ``sentences``.
+    box; by default its label, as in ODVG data), ``gt_instances.bboxes``, and
+    predictions whose labels number the phrases. Types are those of
+    ``phrase_types`` (a list for each phrase), or read from ``sentences``.
 
     Args:
         topk: Values of k; -1 counts all detections.
@@ -76,7 +76,7 @@ class Flickr30kRecall(BaseMetric):
                 as_array(found['scores']),
                 as_array(found['labels']),
                 as_array(sample['gt_instances']['bboxes']).reshape(-1, 4),
-                sample['phrase_ids'],
+                phrase_ids(sample),
                 self.iou_thr,
                 self.merge_boxes,
             )
@@ -131,6 +131,13 @@ def as_array(values) -> np.ndarray:
     if hasattr(values, 'detach'):
         values = values.detach().cpu().float()
     return np.asarray(values, float)
+
+
+def phrase_ids(sample: dict) -> Sequence[int]:
+    """Return the phrase of each true box of a sample."""
+    if 'phrase_ids' in sample:
+        return sample['phrase_ids']
+    return sample['gt_instances']['labels'].tolist()
 
 
 def first_right(

@@ -33,42 +33,76 @@ class Captioned(NamedTuple):
     caption: str
 
 
-def read_captions(path) -> list[Captioned]:
-    """Read image-text pairs.
+class CaptionFile:
+    """Read image-text pairs, a shard at a time; millions take no memory.
 
     Args:
         path: ``.jsonl`` with ``image`` (or ``filename``, ``file_name``) and
             ``caption`` a line, or ODVG grounding lines; or COCO's captions as
-            ``.json``.
+            ``.json``, which are read at once.
+        shard_size: Pairs of a shard.
+    """
+
+    def __init__(self, path: str | os.PathLike, shard_size: int) -> None:
+        self.path, self.shard_size = Path(path), shard_size
+        self.lines = coco_lines(self.path) if path_is_coco(path) else None
+        self.count, self.starts = 0, []  # bytes at which shards begin
+        for place, _ in self.read():
+            if self.count % shard_size == 0:
+                self.starts.append(place)
+            self.count += 1
+
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return self.count
+
+    def read(self, start: int = 0) -> Iterator[tuple[int, str]]:
+        """Yield place and text of each line from a place on."""
+        if self.lines is not None:
+            yield from enumerate(self.lines[start:], start)
+            return
+        with self.path.open('rb') as file:
+            file.seek(start)
+            while line := file.readline():
+                if line.strip():
+                    yield start, line.decode(errors='replace')
+                start += len(line)
+
+    def shard(self, number: int) -> list[str]:
+        """Return the lines of a shard."""
+        lines = self.read(self.starts[number])
+        return [text for _, text in islice(lines, self.shard_size)]
+
+
+def path_is_coco(path) -> bool:
+    """Tell whether a file is one of COCO's captions."""
+    return Path(path).suffix == '.json'
+
+
+def coco_lines(path: Path) -> list[str]:
+    """Return COCO's captions as lines."""
+    content = json.loads(path.read_text(encoding='utf8'))
+    files = {i['id']: i['file_name'] for i in content['images']}
+    return [
+        json.dumps(dict(image=files[a['image_id']], caption=a['caption']))
+        for a in content['annotations']
+    ]
+
+
+def captioned(line: str) -> Captioned:
+    """Read a line's image and caption.
 
     Raises:
-        ValueError: A line holds no image or caption.
+        ValueError: It holds none.
     """
-    path = Path(path)
-    if path.suffix == '.json':
-        content = json.loads(path.read_text(encoding='utf8'))
-        files = {i['id']: i['file_name'] for i in content['images']}
-        return [
-            Captioned(files[a['image_id']], a['caption'])
-            for a in content['annotations']
-        ]
-    with path.open(encoding='utf8') as lines:
-        return [
-            captioned(json.loads(line), f'{path}:{number}')
-            for number, line in enumerate(lines, 1)
-            if line.strip()
-        ]
-
-
-def captioned(record: dict, where: str) -> Captioned:
-    """Read a line's image and caption."""
+    record = json.loads(line)
     for key in ('image', 'filename', 'file_name'):
         caption = record.get('grounding', record).get('caption')
         if key in record and isinstance(caption, str):
             return Captioned(record[key], caption)
     raise ValueError(
-        f"{where} has {sorted(record)}: expected 'image' (or 'filename') and "
-        "'caption'"
+        f'the line has {sorted(record)}: expected image (or filename) and '
+        'caption'
     )
 
 
@@ -94,7 +128,7 @@ def label_captions(
         teacher: From RGB images (H, W, 3) and their groundings (caption,
             spans, names) to dicts with ``boxes`` (N, 4), ``scores`` (N,) and
             ``labels`` (N,), which number ``names``.
-        captions: File of pairs, see :func:`read_captions`.
+        captions: File of pairs, see :class:`CaptionFile`.
         images: Folder that the image files are relative to.
         out: Folder; the labels are ``out/labels.jsonl``.
         splitter: See :func:`mmclip.glip.noun_phrases.splitter_of`.
@@ -118,9 +152,10 @@ def label_captions(
         ValueError: There is no caption, or none could be labelled.
     """
     rank, out = rank or Rank.from_environment(), Path(out)
-    pairs = read_captions(captions)
-    if not pairs:
+    pairs = CaptionFile(captions, shard_size)
+    if not len(pairs):
         raise ValueError(f'{captions} holds no caption')
+    captioned(pairs.shard(0)[0])  # a file of another kind is told at once
     manifest = dict(
         format=FORMAT,
         captions=file_hash(Path(captions)),
@@ -133,20 +168,22 @@ def label_captions(
     )
     open_folder(out, manifest)
     label = Labeller(teacher, splitter_of(splitter), score_thr, nms_thr)
-    shards = [
-        pairs[i : i + shard_size] for i in range(0, len(pairs), shard_size)
-    ]
+    count = len(pairs.starts)
     mine = [
         shard
-        for number in rank.numbers(len(shards))
-        if not (shard := Shard(out, number, shards[number])).whole()
+        for number in rank.numbers(count)
+        if not (shard := Shard(out, number)).whole()
     ]
-    left = sum(len(shard.pairs) - shard.done for shard in mine)
+    sizes = [shard_size] * (count - 1) + [
+        len(pairs) - (count - 1) * shard_size
+    ]
+    left = sum(sizes[shard.number] - shard.done for shard in mine)
     progress = Progress(left, rank, every)
     progress.say(f'{left} captions to do in {len(mine)} shards')
     for shard in mine:
-        shard.write(progress.over(label(shard.left, Path(images), batch_size)))
-    return join_shards(out, len(shards), min_boxes, rank)
+        lines = pairs.shard(shard.number)[shard.done :]
+        shard.write(progress.over(label(lines, Path(images), batch_size)))
+    return join_shards(out, count, min_boxes, rank)
 
 
 class Labeller:
@@ -164,9 +201,9 @@ class Labeller:
         self.score_thr, self.nms_thr = score_thr, nms_thr
 
     def __call__(
-        self, pairs: Iterable[Captioned], folder: Path, batch_size: int
+        self, pairs: Iterable[str], folder: Path, batch_size: int
     ) -> Iterator[dict]:
-        """Yield a line for each pair, in order.
+        """Yield a line for each line of a :class:`CaptionFile`, in order.
 
         A pair that cannot be labelled (no such image, a caption that the
         teacher cannot read) yields a line with its ``error``.
@@ -175,7 +212,7 @@ class Labeller:
         while batch := list(islice(pairs, batch_size)):
             yield from self.batch(batch, folder)
 
-    def batch(self, pairs: list[Captioned], folder: Path) -> list[dict]:
+    def batch(self, pairs: list[str], folder: Path) -> list[dict]:
         """Return the lines of some pairs."""
         lines = [self.prepare(pair, folder) for pair in pairs]
         asked = [line for line in lines if 'image' in line]
@@ -189,10 +226,12 @@ class Labeller:
             for line in lines
         ]
 
-    def prepare(self, pair: Captioned, folder: Path) -> dict:
+    def prepare(self, text: str, folder: Path) -> dict:
         """Return a line without regions, with what the teacher is asked."""
-        line = dict(filename=pair.filename)
+        line = {}
         try:
+            pair = captioned(text)
+            line['filename'] = pair.filename
             image = read_image(folder / pair.filename)
             line['height'], line['width'] = image.shape[:2]
             line['grounding'] = dict(caption=pair.caption, regions=[])
@@ -291,14 +330,12 @@ class Shard:
     Args:
         out: The folder of the labels.
         number: Of the shard.
-        pairs: Its captions.
     """
 
-    def __init__(self, out: Path, number: int, pairs: list[Captioned]) -> None:
+    def __init__(self, out: Path, number: int) -> None:
         self.path = shard_path(out, number)
         self.part = self.path.with_suffix('.jsonl.part')
-        self.pairs = pairs
-        self.done = 0
+        self.number, self.done = number, 0
 
     def whole(self) -> bool:
         """Tell whether all is done; else find what is."""
@@ -307,11 +344,6 @@ class Shard:
         if self.part.is_file():
             self.done = mend(self.part)
         return False
-
-    @property
-    def left(self) -> list[Captioned]:
-        """Return the captions that are still to do."""
-        return self.pairs[self.done :]
 
     def write(self, lines: Iterable[dict]) -> None:
         """Append lines as they come, then give the file its name."""

@@ -18,6 +18,7 @@ from mmclip.registry import TASK_UTILS
 
 Piece = tuple[int, int, int]  # id, first character, character after the last
 LONGEST_WORD = 100  # characters; a longer word is unknown, as in BERT
+MOST_KNOWN = 200_000  # words kept with their pieces
 CJK = (
     (0x4E00, 0x9FFF),
     (0x3400, 0x4DBF),
@@ -211,6 +212,8 @@ class WordPieceTokenizer(SpanTokenizer):
     def split(self, word: str) -> list[Piece]:
         """Return ids, first and last letter of the pieces of a word."""
         if word not in self.known:
+            if len(self.known) > MOST_KNOWN:
+                self.known.clear()
             whole = [(self.unknown, 0, len(word) - 1)]
             found = self.longest_first(word)
             self.known[word] = whole if found is None else found

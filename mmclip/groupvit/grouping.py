@@ -73,12 +73,19 @@ class GroupingBlock(nn.Module):
             Segments (B, G', C) and each token's shares (B, G', N).
         """
         x = self.norm_x(x)
-        groups = self.mlp_inter(self.norm_tokens(groups))
-        groups = self.norm_post_tokens(groups)  # (B, G', C)
-        groups = self.pre_assign_attn(groups, x)
+        groups = self.group_queries(x, groups)
         merged, soft = self.assign(groups, x, noise)
+        return self.finish(merged, groups), soft
+
+    def group_queries(self, x: Tensor, groups: Tensor) -> Tensor:
+        """Return what asks for the normalised tokens ``x``, (B, G', C)."""
+        groups = self.mlp_inter(self.norm_tokens(groups))
+        return self.pre_assign_attn(self.norm_post_tokens(groups), x)
+
+    def finish(self, merged: Tensor, groups: Tensor) -> Tensor:
+        """Make segments of what each group merged and what asked for it."""
         segments = merged + groups
-        return segments + self.mlp_channels(self.norm_new_x(segments)), soft
+        return segments + self.mlp_channels(self.norm_new_x(segments))
 
 
 class GroupingStage(nn.Module):

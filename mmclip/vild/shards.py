@@ -193,7 +193,7 @@ class Shards:
         kind = ids.dtype.kind
         known = kind == 'U' or isinstance(image_id, int | np.integer)
         wanted = str(image_id) if kind == 'U' else image_id
-        rank = int(np.searchsorted(ascending, wanted)) if known else len(ids)
+        rank = int(ascending.searchsorted(wanted)) if known else len(ids)
         if rank == len(ids) or ascending[rank] != wanted:
             raise ShardError(
                 f'image {image_id!r} is not among the {len(ids)} images of '

@@ -6,7 +6,9 @@ from mmengine.config import ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 from mmseg.models.segmentors import EncoderDecoder
 
-from mmclip.clip.segmentor import all_scores, better, window_spans
+from mmclip.clip.name_chunks import better
+from mmclip.clip.segmentor import all_scores
+from mmclip.clip.windows import window_spans
 from tests.lseg.tiny import NAMES, TABLE, sample, tiny_lseg
 
 SLIDE = ConfigDict(mode='slide', crop_size=(64, 64), stride=(48, 48))

@@ -93,21 +93,23 @@ def build_all(cfg):
 
     model = registry.MODELS.build(copy.deepcopy(cfg.model))
     assert sum(p.numel() for p in model.parameters()) > 0
-    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+    loaders = map(cfg.get, ('train_dataloader', 'val_dataloader'))
+    for loader in filter(None, loaders):  # one that is only tested has one
         dataset = copy.deepcopy(loader.dataset)
         while 'dataset' in dataset:  # within what repeats or balances it
             assert registry.DATASETS.get(dataset.type)
             dataset = dataset.dataset
-        dataset = dict(dataset, lazy_init=True)
-        for step in dataset.pop('pipeline'):
-            registry.TRANSFORMS.build(step)
-        built = registry.DATASETS.build(dict(dataset, pipeline=[]))
-        assert built.metainfo is not None
+        for part in dataset.get('datasets', [dataset]):
+            part = dict(part, lazy_init=True)
+            for step in part.pop('pipeline'):
+                registry.TRANSFORMS.build(step)
+            built = registry.DATASETS.build(dict(part, pipeline=[]))
+            assert built.metainfo is not None
     registry.VISUALIZERS.build(dict(cfg.visualizer, name='of a run'))
     for hook in [*cfg.custom_hooks, *cfg.default_hooks.values()]:
         registry.HOOKS.build(copy.deepcopy(hook))
     for kind in (cfg.val_evaluator, cfg.test_evaluator):
         for metric in typed_dicts(kind):
             assert registry.METRICS.get(metric['type'])
-    for schedule in cfg.param_scheduler:
+    for schedule in cfg.param_scheduler or []:
         assert registry.PARAM_SCHEDULERS.get(schedule['type'])

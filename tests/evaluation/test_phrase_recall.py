@@ -122,6 +122,12 @@ def test_boxes_of_mmdet_and_several_samples_are_read():
     assert figures(one, other)['R@1'] == 0.25
 
 
+def test_labels_number_the_phrases_of_odvg_data():
+    one = sample([(RIGHT, 1)], [(RIGHT, 1, 0.9)])
+    one['gt_instances']['labels'] = torch.tensor(one.pop('phrase_ids'))
+    assert figures(one)['R@1'] == 1
+
+
 def test_faults_are_told():
     with pytest.raises(ValueError, match='as many phrase_ids, got 0'):
         figures(sample([(RIGHT, 0)], []) | dict(phrase_ids=[]))

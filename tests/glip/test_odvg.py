@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from mmdet.datasets import ODVGDataset
+from mmdet.datasets import CocoDataset, ODVGDataset
 from PIL import Image
 
 from mmclip.data.shapes_export import export
@@ -79,6 +79,24 @@ def test_classes_become_captions_whose_tokens_name_the_boxes(world):
         ]
         assert read(sample) == expected
         assert len(sample.text.split('. ')) > len(set(expected))
+
+
+def test_cocos_dataset_is_read_as_it_is(tmp_path):
+    export('coco', tmp_path, 3, seed=3, size=64)
+    truth = json.loads((tmp_path / 'annotations.json').read_text())
+    names = [c['name'] for c in truth['categories']]
+    data = CocoDataset(
+        ann_file='annotations.json',
+        data_root=str(tmp_path),
+        data_prefix=dict(img='images/'),
+        metainfo=dict(classes=names),
+        return_classes=True,
+        pipeline=pipeline(),
+    )
+    for index in range(len(data)):
+        sample = data[index]['data_samples']
+        own = [a for a in truth['annotations'] if a['image_id'] == index]
+        assert read(sample) == [names[a['category_id'] - 1] for a in own]
 
 
 def test_phrases_become_tokens_of_the_packed_caption(world):

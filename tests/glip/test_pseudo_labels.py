@@ -11,7 +11,11 @@ from PIL import Image
 
 from mmclip.clip.folders import ShardError
 from mmclip.clip.ranks import Rank
-from mmclip.glip.pseudo_labels import label_captions, read_captions
+from mmclip.glip.pseudo_labels import (
+    CaptionFile,
+    captioned,
+    label_captions,
+)
 
 CAPTIONS = ['a dog near a cat', 'a red bus', 'running', 'a dog and a dog']
 
@@ -240,22 +244,43 @@ def test_a_teacher_that_does_not_read_is_told(world):
         label(world, asked=blind)
 
 
+def pairs_of(path, shard_size=2):
+    file = CaptionFile(path, shard_size)
+    shards = [file.shard(k) for k in range(len(file.starts))]
+    assert sum(map(len, shards)) == len(file)
+    return [[captioned(line) for line in lines] for lines in shards]
+
+
 def test_captions_are_read_from_lines_odvg_and_coco(tmp_path):
     path = tmp_path / 'a.jsonl'
     lines = [
-        dict(image='a.png', caption='x'),
+        dict(image='ä.png', caption='x'),
         dict(filename='b.png', grounding=dict(caption='y')),
         dict(file_name='c.png', caption='z'),
     ]
-    write_lines(path, lines)
-    assert read_captions(path) == [*zip(['a.png', 'b.png', 'c.png'], 'xyz')]
+    text = '\n\n'.join(json.dumps(x, ensure_ascii=False) for x in lines)
+    path.write_text(text, encoding='utf8')
+    expected = [[('ä.png', 'x'), ('b.png', 'y')], [('c.png', 'z')]]
+    assert pairs_of(path) == expected
     coco = tmp_path / 'captions.json'
     content = dict(
         images=[dict(id=7, file_name='d.png')],
-        annotations=[dict(image_id=7, caption=c) for c in 'uv'],
+        annotations=[dict(image_id=7, caption=c) for c in 'uvw'],
     )
     coco.write_text(json.dumps(content))
-    assert read_captions(coco) == [('d.png', 'u'), ('d.png', 'v')]
-    write_lines(path, [*lines, dict(image='d.png')])
-    with pytest.raises(ValueError, match=r'a\.jsonl:4 has'):
-        read_captions(path)
+    assert pairs_of(coco) == [
+        [('d.png', 'u'), ('d.png', 'v')],
+        [('d.png', 'w')],
+    ]
+
+
+def test_a_file_of_another_kind_is_told_and_a_bad_line_left_out(world):
+    path = world / 'pairs.jsonl'
+    good = path.read_text().splitlines()
+    path.write_text('\n'.join([good[0], 'no json', '{"a": 1}', good[3]]))
+    counts = label(world)
+    assert (counts['captions'], counts['failed']) == (4, 2)
+    assert len(read(world)) == 2
+    path.write_text('{"a": 1}')
+    with pytest.raises(ValueError, match=r"the line has \['a'\]"):
+        label(world, 'other')

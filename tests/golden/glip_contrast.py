@@ -86,10 +86,30 @@ def inputs_of(config: dict, arrays: dict) -> dict:
     )
 
 
+def regions_of(arrays: dict, assigned: torch.Tensor) -> tuple:
+    """Return image and anchor of the case's regions.
+
+    Raises:
+        CaseError: One of them is not positive.
+    """
+    counts = torch.from_numpy(arrays['out_num_used'])
+    image = torch.arange(len(counts)).repeat_interleave(counts)
+    anchor = torch.from_numpy(arrays['out_used_anchors'])
+    if (assigned[image, anchor] < 1).any():
+        raise CaseError('it used anchors that no box but the first has')
+    return image, anchor
+
+
 def compute(meta: dict, arrays: dict) -> dict:
     """Return loss and gradients of one rank."""
     module, inputs = loss_of(meta), inputs_of(meta['config'], arrays)
     image, anchor = module.choose(inputs['assigned'])
+    sampled = len(anchor) > 0 and bool(
+        ((inputs['assigned'] > 0).sum(1) > module.max_regions).any()
+    )
+    if sampled:  # at random: take the regions that the case took
+        image, anchor = regions_of(arrays, inputs['assigned'])
+        module.choose = lambda assigned: (image, anchor)
     loss = module(**inputs)
     loss.backward()
     grad = module.region_projection.weight.grad
