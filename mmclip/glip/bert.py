@@ -6,7 +6,8 @@ the layout of Hugging Face's ``BertModel``), so they load as they are.
 B captions, L tokens, C width, H heads. Masks are bool (B, L).
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from os import PathLike
 
 import torch
@@ -15,6 +16,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmclip.clip.checkpoint import read_state
 from mmclip.glip.attention import LIMIT, added_mask, heads_of, merge_heads
 from mmclip.glip.tokenizer import (
     SpanTokenizer,
@@ -303,6 +305,8 @@ class GLIPBert(BaseModule):
         dropout: In training.
         frozen: Whether it stays in eval mode and gets no gradient.
         with_cp: Whether activations are computed again going backward.
+        pretrained: BERT's published weights, a local file; read when a
+            training begins (a checkpoint of GLIP holds them already).
         init_cfg: As for mmengine's BaseModule.
     """
 
@@ -322,9 +326,11 @@ class GLIPBert(BaseModule):
         dropout: float = 0.1,
         frozen: bool = False,
         with_cp: bool = False,
+        pretrained: str | PathLike | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        self.pretrained = pretrained
         if max_tokens > max_positions:
             raise ValueError(
                 f'max_tokens={max_tokens} but BERT has '
@@ -354,6 +360,13 @@ class GLIPBert(BaseModule):
         self.frozen = frozen
         self.requires_grad_(not frozen)
         self.train(not frozen)
+
+    def init_weights(self) -> None:
+        """Read BERT's published weights, if a file was named."""
+        super().init_weights()
+        if self.pretrained is not None:
+            body = self.language_backbone['body']['model']
+            load_bert(body, read_state(self.pretrained))
 
     @property
     def tokenizer(self) -> SpanTokenizer:
@@ -409,3 +422,33 @@ def draw(module: nn.Module) -> None:
         nn.init.normal_(module.weight, std=0.02)
         if getattr(module, 'bias', None) is not None:
             nn.init.zeros_(module.bias)
+
+
+def load_bert(body: Bert, published: Mapping[str, Tensor]) -> None:
+    """Fill a BERT from a published file, whatever head it has.
+
+    Args:
+        body: To be filled.
+        published: Names as in Hugging Face's files, new or old.
+
+    Raises:
+        ValueError: A tensor is missing or of another shape.
+    """
+    state = {}
+    for name, value in published.items():
+        name = name.removeprefix('bert.')
+        name = re.sub(r'LayerNorm\.gamma$', 'LayerNorm.weight', name)
+        state[re.sub(r'LayerNorm\.beta$', 'LayerNorm.bias', name)] = value
+    own = body.state_dict()
+    wrong = [
+        name
+        for name, value in own.items()
+        if name not in state or state[name].shape != value.shape
+    ]
+    if wrong:
+        raise ValueError(
+            f'{len(wrong)} of {len(own)} tensors are missing or of another '
+            f'shape, such as {wrong[0]}: expected the weights of a BERT of '
+            'the same width and depth, such as bert-base-uncased'
+        )
+    body.load_state_dict({name: state[name] for name in own})

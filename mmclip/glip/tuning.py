@@ -86,7 +86,11 @@ class TuningModeHook(Hook):
 
     def before_run(self, runner) -> None:
         """Freeze; the optimiser passes over parameters without gradient."""
-        learnt = tune(bare(runner.model), self.mode)
+        model = bare(runner.model)
+        learnt = tune(model, self.mode)
+        if model is not runner.model:  # its wrapper waits for all gradients
+            wrapper = runner.cfg.get('model_wrapper_cfg')
+            runner.model = runner.wrap_model(wrapper, model)
         runner.logger.info(
             f'{self.mode}: {len(learnt)} parameters learn: '
             f'{", ".join(learnt[:8])}'

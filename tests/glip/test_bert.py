@@ -101,3 +101,22 @@ def test_a_tokenizer_may_be_given_as_a_config():
         heads=1,
     )
     assert model(['cat'])['masks'].shape == (1, 3)
+
+
+def test_published_weights_are_read_when_training_begins(tmp_path):
+    source = build(tiny_bert(), seed=5).eval()
+    prefix = 'language_backbone.body.model.'
+    old = {'cls.predictions.bias': torch.zeros(3)}
+    for name, value in source.state_dict().items():
+        name = 'bert.' + name.removeprefix(prefix)
+        name = name.replace('LayerNorm.weight', 'LayerNorm.gamma')
+        old[name.replace('LayerNorm.bias', 'LayerNorm.beta')] = value
+    torch.save(old, tmp_path / 'bert.bin')
+    model = build(tiny_bert(pretrained=tmp_path / 'bert.bin'), seed=6).eval()
+    wanted = source(['red cat'])['hidden']
+    assert not torch.allclose(model(['red cat'])['hidden'], wanted)
+    model.init_weights()
+    torch.testing.assert_close(model(['red cat'])['hidden'], wanted)
+    deeper = build(tiny_bert(layers=2, pretrained=tmp_path / 'bert.bin'))
+    with pytest.raises(ValueError, match='16 of 37 tensors are missing'):
+        deeper.init_weights()

@@ -93,3 +93,39 @@ def test_an_unknown_mode_is_refused():
         HOOKS.build(dict(type='mmclip.TuningModeHook', mode='lora'))
     with pytest.raises(ValueError, match=wrong):
         tune(build(tiny_glip()), 'lora')
+
+
+def tuned_on_a_rank(rank: int) -> list[float]:
+    """Three backward passes of a wrapped model that the hook froze."""
+    from mmengine.model import MMDistributedDataParallel
+    from mmengine.registry import DefaultScope
+
+    def wrap(cfg, model):
+        return MMDistributedDataParallel(model, broadcast_buffers=False)
+
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        detector = build(tiny_glip(prompt_tokens=32)).train()
+    runner = SimpleNamespace(
+        cfg={},
+        logger=logging.getLogger('x'),
+        model=wrap(None, detector),
+        wrap_model=wrap,
+    )
+    hook = HOOKS.build(dict(type='mmclip.TuningModeHook', mode='prompt_v4'))
+    hook.before_run(runner)
+    found = []
+    for _ in range(3):
+        samples = [sample(NAMES, [rank])]
+        losses = runner.model(images(1), samples, mode='loss')
+        sum(losses.values()).backward()
+        found.append(float(detector.tunable_linear.grad.abs().sum()))
+    return found
+
+
+@pytest.mark.dist
+def test_ranks_do_not_wait_for_what_is_frozen():
+    from tests.golden.glip_ranks import run_ranks
+
+    first, second = run_ranks(tuned_on_a_rank, (), 2)
+    assert first == pytest.approx(second)
+    assert first[0] > 0

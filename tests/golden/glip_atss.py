@@ -1,7 +1,9 @@
 """Run GLIP's targets, losses and post-processing through mmclip."""
 
+import numpy as np
 import torch
 from cases import adapter
+from glip_ranks import run_ranks
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
@@ -61,6 +63,30 @@ def outputs_of(given: dict, width: int) -> tuple[list, list, list]:
 
 @adapter('glip/atss_token_loss')
 def losses(meta: dict, arrays: dict) -> dict:
+    """Do it in as many processes as the case had."""
+    world = len({k.split('_')[0] for k in arrays if k.startswith('rank')})
+    if not world:
+        return rank_losses(meta, arrays)
+    ranked = run_ranks(rank_work, (meta, arrays), world)
+    return {
+        f'rank{rank}_{key}': value
+        for rank, found in enumerate(ranked)
+        for key, value in found.items()
+    }
+
+
+def rank_work(meta: dict, arrays: dict, rank: int) -> dict:
+    """Return a rank's results as arrays."""
+    own = {
+        key.removeprefix(f'rank{rank}_'): value
+        for key, value in arrays.items()
+        if key.startswith(f'rank{rank}_') or not key.startswith('rank')
+    }
+    found = rank_losses(meta, own)
+    return {k: np.asarray(v) for k, v in found.items() if k in own}
+
+
+def rank_losses(meta: dict, arrays: dict) -> dict:
     """Assign, and compute losses and gradients."""
     config = meta['config']
     given = {k: torch.from_numpy(v) for k, v in arrays.items()}
@@ -121,7 +147,9 @@ def targets(head, sizes, truths, tokens: int) -> dict:
 
 
 def focal(given: dict) -> dict:
-    """Compute the three focal losses."""
+    """Compute the three focal losses, where the case has them."""
+    if 'in_focal_logits' not in given:
+        return {}
     logits, target, masks = (
         given[f'in_focal_{k}'] for k in ('logits', 'targets', 'mask')
     )

@@ -7,10 +7,8 @@ from torch import nn
 
 from mmclip.glip.layout import convert
 
-SHARE = dict(tap_c2=4, tap_c3=2, tap_c4=2, tap_c5=2, out_p3=2)
 
-
-@adapter('glip/swin_t_fpn')
+@adapter('glip/swin_t_fpn', 'glip/swin_l_fpn')
 @torch.no_grad()
 def swin_fpn(meta: dict, arrays: dict) -> dict:
     """Convert the weights, then compute all stages and levels."""
@@ -34,7 +32,11 @@ def swin_fpn(meta: dict, arrays: dict) -> dict:
         found[f'tap_c{k}'] = stage
     for k, level in enumerate(model['neck'](stages), 3):
         found[f'out_p{k}'] = level
-    return {k: v[:, :: SHARE.get(k, 1)] for k, v in found.items()}
+    return {  # the case keeps some of the channels
+        k: v[:, :: v.shape[1] // arrays[k].shape[1]]
+        for k, v in found.items()
+        if k in arrays
+    }
 
 
 def built(config: dict) -> nn.ModuleDict:

@@ -43,7 +43,11 @@ def filled(meta: dict):
     """Build the case's layer with its weights."""
     config = meta['config']
     keys = ('v_dim', 'l_dim', 'embed_dim', 'num_heads')
-    layer = KINDS[meta['kind']](**{k: config[k] for k in keys})
+    kind = KINDS[meta['kind']]
+    options = {k: config[k] for k in keys}
+    if kind is SeparateBiAttentionFusion:
+        options['num_levels'] = len(config['levels'])
+    layer = kind(**options)
     state = {k: torch.from_numpy(v) for k, v in reference_state(meta).items()}
     layer.load_state_dict(state)
     return layer.eval()

@@ -53,7 +53,14 @@ def filled(meta: dict) -> VLDyHead:
             heads=config['bert_heads'],
             intermediate=config['bert_intermediate'],
         ),
-        dyconv=dict(num_groups=config['use_gn']),
+        dyconv=dict(
+            num_groups=config['use_gn'],
+            use_dyfuse=config['use_dyfuse'],
+            use_dyrelu=config['use_dyrelu'],
+            use_dcn=config['use_dfconv'],
+        ),
+        num_levels=len(config['levels']),
+        num_base_priors=config['num_anchors'],
     )
     state = {}
     for name, value in reference_state(meta).items():

@@ -57,3 +57,22 @@ def test_other_post_processing_misses(key, value, tmp_path, capsys):
 
     path = changed('postprocess', tmp_path, change)
     assert 'out_scores' in missed(path, capsys)
+
+
+@pytest.mark.dist
+def test_two_ranks_have_the_loss_of_the_whole_batch():
+    """Each rank has an image; the mean of their losses is the case's."""
+    check.import_adapters()
+    meta, arrays = load_case(CASES / 'atss_token_loss.npz')
+    first, ranked = arrays['in_num_gt'][0], {}
+    for key, value in arrays.items():
+        halves = [value[:1], value[1:]] if value.ndim else [value] * 2
+        if key in ('in_positive_map', 'in_boxes'):
+            halves = [value[:first], value[first:]]
+        if 'focal' not in key:
+            ranked.update({f'rank{k}_{key}': v for k, v in enumerate(halves)})
+    found = check.run(meta, ranked)
+    for name in ('token', 'reg', 'centerness'):
+        parts = [found[f'rank{k}_out_loss_{name}'] for k in range(2)]
+        whole = float(arrays[f'out_loss_{name}'])
+        assert sum(map(float, parts)) / 2 == pytest.approx(whole, rel=1e-5)
