@@ -100,6 +100,20 @@ def test_masks_of_both_groups_are_named_and_shuffled(config, trained, capsys):
     assert rows[1]['chance'] == 0.5
 
 
+def test_the_background_may_be_ignored_instead_of_learnt(config, folder):
+    from mmengine.runner import Runner
+
+    cfg = Config.fromfile(config)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.dataset.background = None
+    cfg.work_dir, cfg.log_level = str(folder / 'ignored'), 'ERROR'
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        runner = Runner.from_cfg(cfg)
+        runner.train()
+    names = runner.model.decode_head.vocabulary.names
+    assert names == ['dog', 'cat', 'sheep', 'bus', 'cup']
+
+
 def test_the_table_speaks_of_masks(config, trained, capsys):
     assert load_tool().main([config, trained]) == 0
     assert capsys.readouterr().out.splitlines()[-5].startswith('masks')
