@@ -231,7 +231,7 @@ class PairList:
                 for _ in lines:
                     starts.append(lines.offset)
                 return None, np.array(starts)
-            for _ in self.reader(lines):
+            for _ in rows_of(self.reader(lines)):
                 starts.append(lines.offset)
         header = self.parse(*starts[:2]) if len(starts) > 1 else []
         return header, np.array(starts[1:] or [0])
@@ -300,6 +300,21 @@ class PairList:
         path = self.root / fields[self.image]
         key = str(fields[self.key]) if self.key else fields[self.image]
         return Raw(key, path.read_bytes(), str(fields[self.caption] or ''))
+
+
+def rows_of(reader) -> Iterator[list[str] | None]:
+    """Yield a table's rows, None for one that cannot be parsed.
+
+    A quotation mark that is never closed makes one row of all that follows,
+    until csv's limit of 131072 characters.
+    """
+    while True:
+        try:
+            yield next(reader)
+        except csv.Error:
+            yield None
+        except StopIteration:
+            return
 
 
 class Consumed:

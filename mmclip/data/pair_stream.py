@@ -159,7 +159,7 @@ class ImageTextStream(IterableDataset):
         place = self.places.get(worker, Place())
         place = Place.of(place.as_dict())
         while self.epochs is None or place.epoch < self.epochs:
-            before = place.given
+            before = place.given if place.count == 0 else -1
             for sample in self.one_pass(place, reader, readers):
                 here = dict(worker=worker, **place.as_dict())
                 yield dict(sample, stream=json.dumps(here))

@@ -88,6 +88,17 @@ def test_a_csv_list_may_have_commas_quotes_and_line_breaks(images):
     assert faults == {'unreadable row': 1, 'duplicate key': 1}
 
 
+def test_a_quotation_mark_that_is_never_closed_costs_its_row(images):
+    rows = [f'text {n},0.png' for n in range(9000)]
+    rows[1] = '"' + rows[1]
+    (images / 'list.csv').write_text('\n'.join(['caption,image', *rows]))
+    pairs, faults = everything(PairList(images / 'list.csv'))
+    assert faults == {'unreadable row': 1}
+    assert pairs[0][1] == 'text 0'
+    assert pairs[-1][1] == 'text 8999'
+    assert 500 < len(pairs) < 9000
+
+
 def test_a_tsv_list_takes_quotation_marks_as_they_are(images):
     (images / 'list.tsv').write_text('caption\timage\na 5" cat\t0.png\n')
     assert everything(source_of(str(images / 'list.tsv')))[0] == [

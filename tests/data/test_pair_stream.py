@@ -190,6 +190,15 @@ def test_a_stream_goes_on_behind_any_of_its_pairs(tmp_path, shuffle, stop):
     assert [s['stream'] for s in rest] == [s['stream'] for s in whole[stop:]]
 
 
+def test_a_stream_without_end_goes_on_at_the_end_of_a_pass(tmp_path):
+    data = shards(tmp_path, 1, 4)
+    whole = iter(stream(data, epochs=None))
+    last = json.loads([next(whole) for _ in range(4)][-1]['stream'])
+    again = stream(data, epochs=None)
+    again.resume({last.pop('worker'): last})
+    assert number(next(iter(again))) == number(next(whole))
+
+
 def test_transforms_draw_the_same_for_a_pair_and_disturb_nothing(tmp_path):
     def jitter(results):
         drawn = random.random(), np.random.rand(), torch.rand(()).item()

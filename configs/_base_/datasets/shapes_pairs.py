@@ -7,7 +7,7 @@ templates = [
     'an image of {article} {}.', 'a picture of {article} {}.'
 ]
 train_dataloader = dict(
-    batch_size=96,
+    batch_size=64,
     num_workers=0,  # drawing a scene takes a millisecond
     persistent_workers=False,
     sampler=dict(type='mmengine.InfiniteSampler', shuffle=False),

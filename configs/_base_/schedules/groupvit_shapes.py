@@ -1,4 +1,4 @@
-# 600 iterations of 96 pairs: minutes on one CPU core.
+# 600 iterations of 64 pairs: minutes on one CPU core.
 max_iters = 600
 train_cfg = dict(type='mmengine.IterBasedTrainLoop', max_iters=max_iters,
                  val_interval=10**9)
