@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mmclip.groupvit.attention import straight_through
 from mmclip.groupvit.group_counts import resize_groups as resized
-from mmclip.groupvit.grouping import GroupingStage
+from mmclip.groupvit.grouping import GroupingStage, segment_norm
 from mmclip.registry import MODELS
 
 OUTPUTS = ('featmap', 'raw', 'avg_featmap')
@@ -257,7 +257,7 @@ class GroupViTBackbone(BaseModule):
             )
             for i in range(len(depths))
         )
-        self.norm = nn.LayerNorm(embed_dims)
+        self.norm = segment_norm(embed_dims, residual)
         self.apply(init_linear)
         for stage in self.layers:
             if stage.downsample is not None:

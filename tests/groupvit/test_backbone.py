@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.nn import LayerNorm
 
 from mmclip.groupvit import GroupViTBackbone
 from mmclip.registry import MODELS
@@ -224,3 +225,13 @@ def test_a_backbone_without_groups_takes_every_patch_for_one():
     assert grouping.patch_maps().shape == (2, 16, 4, 4)
     labels = grouping.labels()
     assert labels[0, ::8, ::8].flatten().tolist() == list(range(16))
+
+
+def test_an_empty_group_does_not_drown_the_others_gradients():
+    model = backbone(residual=False)
+    assert {model.norm.eps, model.layers[0].downsample.norm_new_x.eps} == {
+        1e-2
+    }
+    published = backbone()
+    eps = {m.eps for m in published.modules() if isinstance(m, LayerNorm)}
+    assert eps == {1e-5}
