@@ -35,6 +35,7 @@ EXTRAS = {
     'lvis': ['hotcoco>=1.3'],
     'demo': ['gradio>=4'],
     'onnx': ['onnx>=1.14', 'onnxruntime>=1.16'],
+    'film': ['imageio[ffmpeg]'],  # sketches as MP4
     'docs': ['sphinx>=7', 'myst-parser', 'furo'],
     'test': ['pytest>=7', 'ruff>=0.4', 'hotcoco>=1.3', 'hypothesis', 'lvis'],
 }

@@ -44,6 +44,8 @@ class SketchImageDataset(BaseDataset):
     ) -> None:
         self.images, self.masks = images, masks
         self.class_names = class_names
+        # mmengine packs its lists for the sake of many workers; ours is short
+        kwargs.setdefault('serialize_data', False)
         super().__init__(pipeline=list(pipeline), **kwargs)
 
     def load_data_list(self) -> list[dict]:

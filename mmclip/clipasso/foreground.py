@@ -42,7 +42,7 @@ class ForegroundModel:
         device: str = 'cpu',
     ) -> None:
         self.names, self.score_thr = names, score_thr
-        cfg = config if isinstance(config, Config) else read(config)
+        cfg = read(config)
         self.scope = cfg.get('default_scope', 'mmseg')
         with self.in_scope():
             self.model = load_model(cfg, checkpoint, device)
@@ -123,9 +123,10 @@ class ForegroundModel:
         return mask
 
 
-def read(path: str) -> Config:
-    """Read a config whose pipeline takes arrays and loads no annotations."""
-    cfg = Config.fromfile(path)
+def read(config: str | Config) -> Config:
+    """Read a config; its pipeline then loads no annotations."""
+    given = isinstance(config, Config)
+    cfg = Config(config.to_dict()) if given else Config.fromfile(config)
     steps = cfg.get('test_pipeline') or cfg.test_dataloader.dataset.pipeline
     cfg.test_pipeline = [
         step for step in steps if 'LoadAnnotations' not in step['type']

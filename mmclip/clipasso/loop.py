@@ -166,8 +166,23 @@ class SketchTrainLoop(BaseLoop):
         if saved is None:
             self.reset_optimizer()
         else:
-            self.progress.load_state_dict(saved)
+            self.check_images(saved['images'])
+            self.progress.load_state_dict(saved['progress'])
         self.records = self.make_records() if self.progress.strokes else []
+
+    def check_images(self, saved: list[str]) -> None:
+        """Refuse to go on with other images.
+
+        Raises:
+            ValueError: The batch is not that of the checkpoint.
+        """
+        now = [sample.name for sample in self.model.samples]
+        if now != saved:
+            raise ValueError(
+                f'the checkpoint was sketching {", ".join(saved)}, here '
+                f'stands {", ".join(now)}: resume with the same images, or '
+                'start anew in another folder'
+            )
 
     def run_iter(self, batch: dict) -> None:
         """Make one step; evaluate what was there before it, if due.
@@ -271,6 +286,7 @@ class SketchTrainLoop(BaseLoop):
         return dict(
             capacity=self.model.strokes.capacity,
             count=self.model.strokes.count,
+            images=[sample.name for sample in self.model.samples],
             progress=self.progress.state_dict(),
         )
 
@@ -286,7 +302,7 @@ class SketchTrainLoop(BaseLoop):
                 f'sketches, this run {self.model.strokes.capacity}: resume '
                 'with the same batch_size and num_seeds'
             )
-        self._saved = state['progress']
+        self._saved = state
 
 
 def make_record(

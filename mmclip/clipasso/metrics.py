@@ -83,7 +83,9 @@ class SketchInkStats(SketchMetric):
         if mask is not None and ink.sum() > 0:
             reach = 2 * self.margin + 1
             disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-            near = cv2.dilate(np.uint8(np.asarray(mask) > 0.5), disc)
+            near = cv2.dilate(
+                np.uint8(torch.as_tensor(mask).cpu() > 0.5), disc
+            )
             figures['ink_outside'] = float(ink[near == 0].sum() / ink.sum())
         return figures
 

@@ -4,6 +4,7 @@ B pictures, C channels of a layer. Such a network has layers but no embedding
 that words are compared with, so the geometric loss is all there is.
 """
 
+import logging
 from collections.abc import Sequence
 
 from timm import get_pretrained_cfg
@@ -50,6 +51,16 @@ class TimmEncoder(FrozenTimmBackbone):
         if self.weights is None:
             return lite0.packaged_state()
         return super().read_state()
+
+    def init_weights(self) -> None:
+        """Read the weights; timm's warning of the classifier is left out."""
+        logger = logging.getLogger('timm.models._builder')
+        level = logger.level
+        logger.setLevel(logging.ERROR)
+        try:
+            super().init_weights()
+        finally:
+            logger.setLevel(level)
 
     def normalise(self, images: Tensor) -> Tensor:
         """Bring RGB images (B, 3, H, W) in [0, 1] to the model's range."""

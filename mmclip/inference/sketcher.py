@@ -98,8 +98,8 @@ class Sketcher:
         if iters is not None:
             cfg.train_cfg.num_iters = iters
         cfg.train_dataloader.batch_size = batch_size
-        self.fit_canvas(cfg, foreground)
         cfg.merge_from_dict(cfg_options or {})
+        self.fit_canvas(cfg, foreground)
         self.cfg, self.formats, self.size = cfg, tuple(formats), size
 
     @staticmethod

@@ -44,3 +44,14 @@ def brute_force():
 @pytest.fixture(scope='session')
 def tiny_clip():
     return make_clip
+
+
+@pytest.fixture(autouse=True, scope='package')
+def config_text_as_it_is():
+    """Spare the half second that each run lays out its config's text."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            'mmengine.config.config.FormatCode',
+            lambda text, **_: (text, False),
+        )
+        yield

@@ -158,10 +158,12 @@ def test_the_optimiser_starts_anew_with_each_batch(tmp_path, images):
     assert_same(found, wanted)
 
 
-def test_another_batch_size_is_refused_on_resume(tmp_path, images):
+def test_another_batch_or_image_is_refused_on_resume(tmp_path, images):
     sketch(tmp_path, images[:1])
     with pytest.raises(ValueError, match='same batch_size and num_seeds'):
         sketch(tmp_path, images, batch_size=3, resume=True)
+    with pytest.raises(ValueError, match='was sketching p0, here stands p1'):
+        sketch(tmp_path, images[1:2], resume=True)
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_the_best_named(
@@ -186,6 +188,18 @@ def test_a_stopped_run_keeps_what_it_has(tmp_path, images):
     runner = sketch(tmp_path, images[:2], hooks=[dict(type='mmclip.StopAt')])
     (record,) = runner.model.album.values()
     assert [k for k, _ in record.losses[0]] == [0, 4, 5]
+
+
+def test_batches_that_end_early_leave_the_next_one_its_steps(
+    tmp_path, images
+):
+    loop = dict(num_iters=9, eval_interval=1, min_delta=1e9)
+    runner = sketch(tmp_path, images[:2], loop=loop)
+    assert len(runner.model.album) == 2
+    for record in runner.model.album.values():
+        assert [k for k, _ in record.losses[0]] == [0, 1, 2]
+        assert record.iteration == 0
+    assert runner.iter == runner.max_iters == 18
 
 
 def test_own_losses_need_no_more_than_measure(tmp_path, images):
