@@ -6,9 +6,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 from mmseg.models.segmentors import EncoderDecoder
 
-from mmclip.clip.name_chunks import better
 from mmclip.clip.segmentor import all_scores
-from mmclip.clip.windows import window_spans
 from tests.lseg.tiny import NAMES, TABLE, sample, tiny_lseg
 
 SLIDE = ConfigDict(mode='slide', crop_size=(64, 64), stride=(48, 48))
@@ -132,11 +130,6 @@ def test_sliding_is_what_mmseg_does(model):
     torch.testing.assert_close(ours, theirs)
 
 
-def test_windows_lie_where_mmseg_puts_them():
-    assert window_spans(100, 64, 48) == [slice(0, 64), slice(36, 100)]
-    assert window_spans(30, 64, 48) == [slice(0, 30)]
-
-
 # ---- many names ----
 
 
@@ -214,14 +207,6 @@ def test_scores_of_all_names_are_kept_where_asked(many):
         (found,) = segment(many, torch.randn(1, 3, 32, 32), [sample((32, 32))])
     assert found.seg_logits.data.shape == (23, 32, 32)
     assert many.chunk == 4
-
-
-def test_the_better_of_two_is_taken_and_the_first_of_equals():
-    old = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0, 0, 0])
-    new = torch.tensor([2.0, 2.0, 1.0]), torch.tensor([5, 5, 5])
-    score, label = better(old, new)
-    assert score.tolist() == [2, 2, 3]
-    assert label.tolist() == [5, 0, 0]
 
 
 # ---- training ----
