@@ -3,7 +3,7 @@
 Convention: every image leaves here as uint8 (H, W, 3) RGB, upright.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,18 +35,25 @@ def list_images(paths: Sequence[str | Path]) -> list[Path]:
     return found
 
 
-def stems(paths: Sequence[Path]) -> list[str]:
-    """Return a name for each file's results, all different."""
-    taken: dict[str, int] = {}
-    names = []
+def stems(
+    paths: Sequence[Path], known: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return a name for each file's results, all different.
+
+    Args:
+        paths: The files.
+        known: The names of those that have results already, by path.
+    """
+    known = known or {}
+    taken, names = set(known.values()), []
     for path in paths:
-        name, count = path.stem, taken.get(path.stem, 0)
-        while count and f'{path.stem}-{count + 1}' in taken:
-            count += 1
-        taken[path.stem] = count + 1
-        if count:
-            name = f'{path.stem}-{count + 1}'
-            taken[name] = 1
+        name = known.get(str(path))
+        if name is None:
+            name, count = path.stem, 1
+            while name in taken:
+                count += 1
+                name = f'{path.stem}-{count}'
+            taken.add(name)
         names.append(name)
     return names
 

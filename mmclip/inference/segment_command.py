@@ -102,9 +102,10 @@ def segment(args) -> None:
     out = Path(args.out)
     record = read_record(out / RECORD) if args.resume else {}
     done = record.get('images', {})
+    known = {file: Path(each['labels']).stem for file, each in done.items()}
     wanted = [
         (file, stem)
-        for file, stem in zip(files, stems(files))
+        for file, stem in zip(files, stems(files, known))
         if str(file) not in done
     ]
     if not wanted:
@@ -139,9 +140,9 @@ def embed(args) -> None:
 
     files, out = list_images(args.images), Path(args.out)
     wanted = [
-        (file, target)
+        (file, out / f'{stem}.npz')
         for file, stem in zip(files, stems(files))
-        if not ((target := out / f'{stem}.npz').exists() and args.resume)
+        if not (args.resume and is_written(out / f'{stem}.npz', file))
     ]
     if not wanted:
         print(f'nothing to do: {out} holds all {len(files)} images')
@@ -155,10 +156,32 @@ def embed(args) -> None:
     for file, target in tracked(wanted):
         embeddings = segmentor.embed(file, stride=args.stride)
         save_embeddings(
-            target, embeddings, args.components, stride=args.stride
+            target,
+            embeddings,
+            args.components,
+            stride=args.stride,
+            image=str(file),
         )
         size = ' x '.join(map(str, embeddings.shape))
         print(f'{file}: {size} -> {target}')
+
+
+def is_written(target: Path, file: Path) -> bool:
+    """Tell whether an image's embeddings are there.
+
+    Raises:
+        ValueError: The file there belongs to another image.
+    """
+    if not target.exists():
+        return False
+    with np.load(target, allow_pickle=False) as stored:
+        of = str(stored['image']) if 'image' in stored else 'another image'
+    if of != str(file):
+        raise ValueError(
+            f'{target} holds the embeddings of {of}, not of {file}: name '
+            'another folder (--out), or leave --resume out'
+        )
+    return True
 
 
 def tracked(wanted: list) -> Iterable:

@@ -317,8 +317,7 @@ class LSegHead(BaseDecodeHead):
             prepared: What ``prepare`` returned.
             size: Names at a time.
         """
-        count = len(self._texts())
-        parts = [slice(k, k + size) for k in range(0, count, size)]
+        parts = parts_of(len(self._texts()), size)
         largest = None
         if self.spatial_block is not None:
             largest = self.spatial_block.largest(
@@ -383,6 +382,18 @@ def phrases_of(text) -> dict[str, list[str]] | None:
         name: [some] if isinstance(some, str) else list(some)
         for name, some in text.items()
     }
+
+
+def parts_of(count: int, size: int) -> list[slice]:
+    """Cut ``count`` names into parts of ``size``.
+
+    A rest of up to three joins the part before it, as torch resizes so few
+    channels by a kernel of its own, which rounds otherwise.
+    """
+    ends = list(range(size, count, size))
+    if ends and size >= 8 and count - ends[-1] <= 3:
+        ends.pop()
+    return [slice(*pair) for pair in zip([0, *ends], [*ends, count])]
 
 
 def pixel_norms(pixels: Tensor) -> Tensor:

@@ -190,9 +190,7 @@ def test_a_stopped_run_keeps_what_it_has(tmp_path, images):
     assert [k for k, _ in record.losses[0]] == [0, 4, 5]
 
 
-def test_batches_that_end_early_leave_the_next_one_its_steps(
-    tmp_path, images
-):
+def test_batches_that_end_early_leave_the_next_one_its_steps(tmp_path, images):
     loop = dict(num_iters=9, eval_interval=1, min_delta=1e9)
     runner = sketch(tmp_path, images[:2], loop=loop)
     assert len(runner.model.album) == 2

@@ -270,11 +270,37 @@ def test_pixel_embeddings_are_written(work_dir, folder, tmp_path):
         assert file['embeddings'].dtype == np.float16
         assert file['stride'] == 4
     arguments += ['--components', 3, '--resume']
-    assert run('embed-pixels', work_dir, folder, *arguments) == 0
+    both = [folder / 'a.png', folder / 'b.jpg']
+    assert run('embed-pixels', work_dir, *both, *arguments) == 0
     with np.load(out / 'b.npz') as file:
         assert file['coordinates'].shape == (3, 8, 18)
     with np.load(out / 'a.npz') as file:
         assert 'embeddings' in file  # it was there already
+
+
+def test_embeddings_of_another_image_are_no_results(
+    work_dir, folder, tmp_path, capsys
+):
+    out = tmp_path / 'out'
+    run('embed-pixels', work_dir, folder / 'a.png', '--out', out)
+    words = [folder / 'a.jpg', '--out', out, '--resume']
+    assert run('embed-pixels', work_dir, *words) == 1
+    assert 'holds the embeddings of' in capsys.readouterr().err
+
+
+def test_a_resumed_run_gives_no_two_images_one_file(
+    work_dir, folder, tmp_path
+):
+    out = tmp_path / 'out'
+    words = ['--text', TEXT, '--out', out, '--no-pictures', '--resume']
+    run('segment', work_dir, folder / 'a.png', *words)
+    run('segment', work_dir, folder / 'a.jpg', folder / 'a.png', *words)
+    record = json.loads((out / 'segmentation.json').read_text())
+    files = {name: each['labels'] for name, each in record['images'].items()}
+    assert files == {
+        str(folder / 'a.png'): 'labels/a.png',
+        str(folder / 'a.jpg'): 'labels/a-2.png',
+    }
 
 
 @pytest.mark.parametrize(

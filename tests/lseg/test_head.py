@@ -8,6 +8,7 @@ from mmclip.lseg.head import (
     LSegHead,
     check_labels,
     cosines_through,
+    parts_of,
     pixel_norms,
 )
 from tests.lseg.tiny import NAMES, TABLE, sample, vocabulary
@@ -106,7 +107,13 @@ def test_another_name_leaves_the_other_scores_as_they_are(features):
 @pytest.mark.parametrize('block', BLOCKS)
 @pytest.mark.parametrize('size', [1, 3, 8, 100])
 @pytest.mark.parametrize(
-    'background', [None, dict(kind='words', words=['boat', 'road'])]
+    'background',
+    [
+        None,
+        dict(kind='words', words=['boat', 'road']),
+        dict(kind='threshold', threshold=0.1),
+        dict(kind='learnt'),
+    ],
 )
 def test_names_in_chunks_score_as_all_at_once(
     features, block, size, background
@@ -119,6 +126,23 @@ def test_names_in_chunks_score_as_all_at_once(
     torch.testing.assert_close(
         torch.cat(parts, dim=1), model(features), rtol=1e-6, atol=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    ('count', 'size', 'wanted'),
+    [
+        (1, 8, [1]),
+        (8, 8, [8]),
+        (12, 8, [8, 4]),
+        (19, 8, [8, 11]),  # a rest of three is resized by another kernel
+        (7, 3, [3, 3, 1]),
+        (1203, 32, [32] * 37 + [19]),
+    ],
+)
+def test_a_short_rest_joins_the_part_before_it(count, size, wanted):
+    parts = parts_of(count, size)
+    assert [part.stop - part.start for part in parts] == wanted
+    assert sum((list(range(count))[p] for p in parts), []) == [*range(count)]
 
 
 def test_a_learnable_scale_is_trained_and_saved(features):
