@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from mmclip.clip import efficientnet_lite0 as lite0
 from mmclip.clip.missing import missing_clip
 from mmclip.clip.weights import SHAPES_CLIP, SUFFIXES, is_path
 from mmclip.doctor import problems
@@ -169,6 +170,8 @@ def missing_packages(parts: dict) -> Iterator[Finding]:
     for place, node in dicts(parts):
         bare = str(node.get('type')).split('.')[-1]
         module, fix = PACKAGES.get(bare, (None, None))
+        if bare == 'TimmFeatureExtractor' and node.get('weights') is None:
+            module, fix = lite0.PACKAGE, lite0.INSTALL
         if module and find_spec(module) is None:
             yield f"{place} ({bare}) needs the package '{module}'", fix
 

