@@ -101,24 +101,46 @@ def _child(parent: Registry, *locations: str) -> HelpfulRegistry:
 MODELS = _child(root.MODELS, 'mmclip.models')
 TASK_UTILS = _child(root.TASK_UTILS, 'mmclip.models')
 DATA = (
+    'mmclip.clipasso.dataset',
     'mmclip.data.ov_datasets',
+    'mmclip.data.ov_seg_dataset',
     'mmclip.data.pair_stream',
-    'mmclip.data.shapes_pairs',
+    'mmclip.data.semantic_datasets',
     'mmclip.data.shapes_dataset',
+    'mmclip.data.shapes_pairs',
     'mmclip.data.transfer_datasets',
     'mmclip.data.zero_shot_segmentation',
+    'mmclip.lseg.captioned_images',
     'mmclip.lseg.zero_shot_datasets',
 )
 DATASETS = _child(root.DATASETS, *DATA)
 TRANSFORMS = _child(
-    root.TRANSFORMS, 'mmclip.groupvit.transforms', 'mmclip.vild.transforms'
+    root.TRANSFORMS,
+    'mmclip.clipasso.transforms',
+    'mmclip.glip.transforms',
+    'mmclip.groupvit.transforms',
+    'mmclip.vild.transforms',
 )
 METRICS = _child(
-    root.METRICS, 'mmclip.evaluation', 'mmclip.lseg.zero_shot_metric'
+    root.METRICS,
+    'mmclip.evaluation',
+    'mmclip.clipasso.metrics',
+    'mmclip.lseg.zero_shot_metric',
 )
+EVALUATOR = _child(root.EVALUATOR, 'mmclip.evaluation')
 HOOKS = _child(
     root.HOOKS,
     'mmclip.hooks',
     'mmclip.data.pair_hook',
+    'mmclip.clipasso.hooks',
+    'mmclip.clipasso.loop',
+    'mmclip.glip.tuning',
     'mmclip.groupvit.pictures',
 )
+LOOPS = _child(root.LOOPS, 'mmclip.clipasso.loop')
+
+# So that `default_scope='mmclip'` finds samplers, optimisers and the like in
+# mmengine without a warning for each.
+for _parent in root_registries():
+    if 'mmclip' not in _parent.children:
+        _child(_parent, __name__)

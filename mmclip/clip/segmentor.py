@@ -226,12 +226,12 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
                 )
         else:
             scores = self._scores_by_text(features, runs)
-            losses = {
-                f'decode.{key}': value
-                for key, value in self.decode_head.loss_by_feat(
-                    scores, data_samples
-                ).items()
-            }
+            own = self.decode_head.loss_by_feat(scores, data_samples)
+            if hasattr(self.decode_head, 'caption_losses'):
+                own.update(
+                    self.decode_head.caption_losses(features, data_samples)
+                )
+            losses = {f'decode.{key}': value for key, value in own.items()}
         if self.with_auxiliary_head:
             losses.update(
                 self._auxiliary_head_forward_train(features, data_samples)

@@ -65,13 +65,17 @@ class FrozenTimmBackbone(BaseModule):
             FileNotFoundError: There is no such file.
             ValueError: It is not the state dict of ``model``.
         """
-        state = read_weights(self.model, self.weights)
+        state = self.read_state()
         # timm drops the classifier and renames where the wrapper asks for it
         loaded = self._build(
             pretrained=True, pretrained_cfg_overlay=dict(state_dict=state)
         )
         self.maps.load_state_dict(loaded.state_dict())
         self._is_init = True
+
+    def read_state(self) -> dict[str, Tensor]:
+        """Return the state dict in timm's layout."""
+        return read_weights(self.model, self.weights)
 
     def train(self, mode: bool = True):
         """Stay in eval mode."""

@@ -7,6 +7,11 @@ draws them, ``augmentation.py`` shows sketch and target from changed
 viewpoints, ``features.py`` looks at both with CLIP and ``losses.py`` compares
 them. ``svg.py`` writes and reads sketches.
 
+``strokes.py`` holds what moves, ``scene.py`` what a loss gets to see,
+``sketcher.py`` is the model of all this and ``loop.py`` optimises it, with
+``progress.py`` for the best so far. ``dataset.py`` and ``transforms.py`` bring
+the photographs.
+
 The analytic rasteriser in turn: ``curves.py`` cuts curves into pieces,
 ``windows.py`` finds the pixels near them, ``nearest.py`` their nearest
 points, ``coverage.py`` how much of a pixel is covered, ``compositing.py`` lays
@@ -18,8 +23,15 @@ from mmclip.clipasso.augmentation import PairedAugment
 from mmclip.clipasso.diffvg_rasterizer import DiffVGRasterizer
 from mmclip.clipasso.features import CLIPFeatureExtractor, CLIPFeatures
 from mmclip.clipasso.losses import CLIPGeometricLoss, CLIPSemanticLoss
-from mmclip.clipasso.stroke_init import SaliencyStrokeInit
+from mmclip.clipasso.scene import Scene, SketchLoss
+from mmclip.clipasso.sketcher import CLIPassoSketcher
+from mmclip.clipasso.stroke_init import (
+    RandomStrokeInit,
+    SaliencyStrokeInit,
+    SVGStrokeInit,
+)
 from mmclip.clipasso.svg import Drawing, parse_svg, read_svg, write_svg
+from mmclip.clipasso.timm_features import TimmFeatureExtractor
 
 __all__ = [
     'AnalyticRasterizer',
@@ -27,10 +39,16 @@ __all__ = [
     'CLIPFeatures',
     'CLIPGeometricLoss',
     'CLIPSemanticLoss',
+    'CLIPassoSketcher',
     'DiffVGRasterizer',
     'Drawing',
     'PairedAugment',
+    'RandomStrokeInit',
+    'SVGStrokeInit',
     'SaliencyStrokeInit',
+    'Scene',
+    'SketchLoss',
+    'TimmFeatureExtractor',
     'parse_svg',
     'read_svg',
     'write_svg',

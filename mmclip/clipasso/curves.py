@@ -16,6 +16,9 @@ SAGITTA = 0.2  # pixels a piece's curve may leave its chord
 MOST_PIECES = 256
 
 
+CHORDS = 32  # by which a curve is measured
+
+
 @dataclass
 class Pieces:
     """Hold curves cut into straight pieces.
@@ -66,6 +69,14 @@ def acceleration(coefficients: Tensor, t: Tensor) -> Tensor:
     """Return the second derivative by t (2, n)."""
     _, _, c2, c3 = coefficients
     return 6 * c3 * t + 2 * c2
+
+
+def lengths(points: Tensor) -> Tensor:
+    """Return how long strokes (N, S, 4, 2) are in pixels (N,)."""
+    t = torch.linspace(0, 1, CHORDS + 1).to(points)
+    weight, _ = bernstein(t)  # (t, 4)
+    line = torch.einsum('tk,nskc->nstc', weight, points)
+    return line.diff(dim=2).norm(dim=3).sum(dim=(1, 2))
 
 
 def bernstein(t: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 B pictures, C channels of a layer, D embedding width.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from mmclip.clip.image import CLIPImageEncoder
 from mmclip.clip.timm_tower import TimmTower
 from mmclip.clip.towers import ResNetTower, ViTTower, outputs_of
+from mmclip.clip.weights import SHAPES_CLIP
 from mmclip.registry import MODELS
 
 
@@ -49,6 +51,7 @@ class CLIPFeatureExtractor(nn.Module):
             ``'block0'`` and on of a ViT, whose tokens include the class
             token; ``'layer0'`` and on of a timm network.
         pooled: Whether the embedding is wanted.
+        init_cfg: As in the encoder: weights read when a run starts.
 
     Raises:
         ValueError: The tower has no such layer.
@@ -61,9 +64,15 @@ class CLIPFeatureExtractor(nn.Module):
         *,
         layers: Sequence[str] = ('layer2', 'layer3'),
         pooled: bool = True,
+        init_cfg: dict | None = None,
     ) -> None:
         super().__init__()
-        self.encoder = CLIPImageEncoder(model, pretrained)
+        self.encoder = CLIPImageEncoder(model, pretrained, init_cfg=init_cfg)
+        self.name = network_name(model, pretrained, init_cfg)
+        self.ask_for(layers, pooled)
+
+    def ask_for(self, layers: Sequence[str], pooled: bool) -> None:
+        """Choose what is looked at, as in the constructor."""
         known = layer_names(self.encoder.tower)
         unknown = [name for name in layers if name not in known]
         if unknown:
@@ -73,8 +82,12 @@ class CLIPFeatureExtractor(nn.Module):
             )
         if not layers and not pooled:
             raise ValueError('neither layers nor pooled: nothing to look at')
-        self.layers = sorted(layers, key=known.index)
+        self.layers = sorted(set(layers), key=known.index)
         self.pooled = pooled
+
+    def init_weights(self) -> None:
+        """Read the weights that ``init_cfg`` names."""
+        self.encoder.init_weights()
 
     def forward(self, images: Tensor) -> CLIPFeatures:
         """Look at RGB pictures (B, 3, H, W) in [0, 1]."""
@@ -95,8 +108,12 @@ class CLIPFeatureExtractor(nn.Module):
 
     def look_with_timm(self, tower: TimmTower, x: Tensor) -> CLIPFeatures:
         """Do the same with two passes where both are asked for."""
+        own = tower.out_indices  # others look through this tower too
         tower.out_indices = [int(name[5:]) for name in self.layers]
-        maps = tower.layers(x) if self.layers else []
+        try:
+            maps = tower.layers(x) if self.layers else []
+        finally:
+            tower.out_indices = own
         pooled = tower.pooled(x) if self.pooled else None
         return CLIPFeatures(dict(zip(self.layers, maps)), pooled)
 
@@ -104,6 +121,34 @@ class CLIPFeatureExtractor(nn.Module):
     def look_at_target(self, images: Tensor) -> CLIPFeatures:
         """Do the same without a graph, for pictures that stay as they are."""
         return self(images)
+
+
+def network_name(
+    model: str | dict | nn.Module,
+    pretrained: str | None = None,
+    init_cfg: dict | None = None,
+) -> str:
+    """Say which network looks, with its weights: random ones are called so."""
+    name = model if isinstance(model, str) else 'a CLIP of its own'
+    weights = pretrained or (init_cfg or {}).get('checkpoint')
+    if model == SHAPES_CLIP:
+        weights = weights or 'knows drawn shapes only'
+    elif isinstance(model, nn.Module):
+        weights = weights or 'weights as given'
+    return f'{name} ({weights or "random weights"})'
+
+
+def fingerprint(module: nn.Module) -> str:
+    """Identify a network by its weights, whatever it is called.
+
+    The hash covers the first values of every parameter.
+    """
+    digest = hashlib.sha256()
+    for parameter in module.parameters():
+        first = parameter.detach().flatten()[:64].float().cpu()
+        digest.update(f'{tuple(parameter.shape)}'.encode())
+        digest.update(first.numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def layer_names(tower: nn.Module) -> list[str]:

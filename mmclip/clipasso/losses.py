@@ -8,9 +8,10 @@ mean over the views of a sketch and the sum over the sketches.
 from collections.abc import Mapping
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmclip.clipasso.features import CLIPFeatures
+from mmclip.clipasso.scene import SketchLoss
 from mmclip.registry import MODELS
 
 
@@ -33,7 +34,7 @@ METRICS = dict(L2=mean_square, L1=mean_absolute, Cos=cosine_distance)
 
 
 @MODELS.register_module()
-class CLIPGeometricLoss(nn.Module):
+class CLIPGeometricLoss(SketchLoss):
     """Compare the layers of a CLIP, which know where things are.
 
     Source: CLIPasso, eq. 2 and sec. 4.1: L2 of layers 3 and 4 of the five
@@ -83,7 +84,7 @@ class CLIPGeometricLoss(nn.Module):
 
 
 @MODELS.register_module()
-class CLIPSemanticLoss(nn.Module):
+class CLIPSemanticLoss(SketchLoss):
     """Compare the embeddings, which know what a picture shows.
 
     Source: CLIPasso, eq. 3; its weight 0.1.
@@ -91,6 +92,8 @@ class CLIPSemanticLoss(nn.Module):
     Args:
         loss_weight: Factor.
     """
+
+    pooled = True
 
     def __init__(self, loss_weight: float = 0.1) -> None:
         super().__init__()

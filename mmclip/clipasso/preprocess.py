@@ -3,10 +3,65 @@
 Images are uint8 RGB (H, W, 3).
 """
 
+import warnings
+from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageOps
+
+SMALLEST = 8  # pixels; below, nothing can be told from an image
+
+
+def read_picture(path: str | Path, max_side: int = 2048) -> Image.Image:
+    """Read an image file upright, as RGB, or RGBA where it is transparent.
+
+    The first picture of an animation is taken. Larger images are reduced, so
+    that a huge one costs no more than it must.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It cannot be read, or is smaller than 8 pixels.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no image '{path}'")
+    try:
+        with warnings.catch_warnings(), Image.open(path) as picture:
+            warnings.simplefilter('ignore', Image.DecompressionBombWarning)
+            picture.draft('RGB', (max_side, max_side))  # of JPEG alone
+            picture.seek(0)
+            picture.load()
+            picture = ImageOps.exif_transpose(picture)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(
+            f"'{path}' cannot be read as an image: {error}"
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(
+            f"'{path}' is too large to be read safely ({error}): reduce it "
+            'first'
+        ) from error
+    if min(picture.size) < SMALLEST:
+        raise ValueError(
+            f"'{path}' is {picture.width} x {picture.height} pixels: nothing "
+            f'can be told from less than {SMALLEST} on a side'
+        )
+    picture = eight_bits(picture)
+    picture.thumbnail((max_side, max_side), Image.BICUBIC)
+    return picture
+
+
+def eight_bits(picture: Image.Image) -> Image.Image:
+    """Bring a picture of any mode to RGB, or RGBA where it is transparent."""
+    if picture.mode.startswith(('I', 'F')):  # 16 or 32 bits of grey
+        grey = np.asarray(picture, np.float64).clip(0)
+        steps = (1, 255, 65535) if picture.mode == 'F' else (255, 65535)
+        top = next((s for s in steps if grey.max() <= s), grey.max())
+        picture = Image.fromarray((grey / top * 255).astype(np.uint8))
+    clear = 'A' in picture.getbands() or 'transparency' in picture.info
+    return picture.convert('RGBA' if clear else 'RGB')
 
 
 def composite_on_white(image: Image.Image) -> np.ndarray:

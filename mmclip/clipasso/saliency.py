@@ -47,6 +47,24 @@ def attention_maps(
     return mean.unflatten(1, grid)
 
 
+@torch.no_grad()
+def activation_maps(encoder: CLIPImageEncoder, images: Tensor) -> Tensor:
+    """Return how strongly the last layer answers at each position.
+
+    For towers without an attention that can be read: the length of the
+    feature, from which the mean over all positions is taken off first.
+
+    Args:
+        encoder: Any whose ``forward`` returns maps.
+        images: RGB in [0, 1] (B, 3, H, W).
+
+    Returns:
+        (B, h, w); they are not scaled.
+    """
+    last = encoder(encoder.normalise(images))[-1]  # (B, C, h, w)
+    return (last - last.mean(dim=(2, 3), keepdim=True)).norm(dim=1)
+
+
 def enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Enlarge maps (B, h, w) bicubically to (B, H, W), scaled to [0, 1]."""
     large = F.interpolate(

@@ -13,13 +13,16 @@ import torch
 from torch import Tensor
 
 from mmclip.clip.image import CLIPImageEncoder
+from mmclip.clipasso.curves import pad_segments
 from mmclip.clipasso.saliency import (
+    activation_maps,
     attention_maps,
     enlarge,
     luminance,
     unit_range,
     xdog,
 )
+from mmclip.clipasso.svg import Drawing, read_svg
 from mmclip.registry import TASK_UTILS
 
 SPREAD = 0.05  # of the canvas; the range of a step between control points
@@ -36,6 +39,8 @@ class SaliencyStrokeInit:
         use_xdog: Whether starts keep to edges.
         temperature: Of the softmax over the map.
         num_segments: S.
+        source: ``'attention'``, or ``'activation'`` for towers of timm, whose
+            attention cannot be read.
     """
 
     def __init__(
@@ -44,7 +49,15 @@ class SaliencyStrokeInit:
         use_xdog: bool = True,
         temperature: float = 0.3,
         num_segments: int = 1,
+        source: str = 'attention',
     ) -> None:
+        if source not in ('attention', 'activation'):
+            raise ValueError(
+                f"source is {source!r}, expected 'attention' or 'activation'"
+            )
+        if not temperature > 0:
+            raise ValueError(f'temperature is {temperature}, expected above 0')
+        self.source = source
         self.reduce, self.use_xdog = reduce, use_xdog
         self.temperature, self.num_segments = temperature, num_segments
 
@@ -57,7 +70,10 @@ class SaliencyStrokeInit:
             encoder: The CLIP that looks.
             image: RGB in [0, 1] (3, H, W).
         """
-        maps = attention_maps(encoder, image[None], self.reduce)
+        if self.source == 'activation':
+            maps = activation_maps(encoder, image[None])
+        else:
+            maps = attention_maps(encoder, image[None], self.reduce)
         attention = enlarge(maps, image.shape[1:])[0].cpu().numpy()
         edges = None
         if self.use_xdog:
@@ -75,6 +91,10 @@ class SaliencyStrokeInit:
     ) -> Tensor:
         """Return control points (N, S, 4, 2) of strokes a few pixels long."""
         share = self.probabilities(encoder, image)
+        return self.place(share, num_strokes, seed)
+
+    def place(self, share: np.ndarray, num_strokes: int, seed: int) -> Tensor:
+        """Start strokes by the probabilities (H, W), (N, S, 4, 2)."""
         starts = draw_starts(share, num_strokes, seed)
         return spread_points(starts, share.shape, self.num_segments, seed)
 
@@ -151,3 +171,89 @@ def spread_points(
     points = torch.tensor(strokes, dtype=torch.float64)
     points = points.reshape(-1, num_segments, 4, 2)
     return (points * torch.tensor([width, height])).float()
+
+
+@TASK_UTILS.register_module()
+class RandomStrokeInit(SaliencyStrokeInit):
+    """Start strokes anywhere, with no network asked.
+
+    Args:
+        num_segments: S.
+    """
+
+    def __init__(self, num_segments: int = 1) -> None:
+        super().__init__(num_segments=num_segments)
+
+    def probabilities(self, encoder, image: Tensor) -> np.ndarray:
+        """Return the same for all pixels, float64 (H, W)."""
+        height, width = image.shape[1:]
+        return np.full((height, width), 1 / (height * width))
+
+
+@TASK_UTILS.register_module()
+class SVGStrokeInit(SaliencyStrokeInit):
+    """Start from the strokes of an SVG, perhaps with new ones on top.
+
+    Those beyond the SVG's start by saliency.
+
+    Args:
+        svg: The file; it is scaled to the canvas.
+        freeze: Whether the SVG's strokes stay as they are.
+        **kwargs: As of :class:`SaliencyStrokeInit`.
+
+    Raises:
+        ValueError: The SVG has more strokes or segments than the sketch, or
+            another shape than the canvas.
+    """
+
+    def __init__(self, svg: str, freeze: bool = False, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.svg, self.freeze = svg, freeze
+        self.frozen = None
+
+    def place(self, share: np.ndarray, num_strokes: int, seed: int) -> Drawing:
+        """Return the SVG's strokes and new ones behind them."""
+        given = self.read(share.shape)
+        count, segments = given.points.shape[:2]
+        if count > num_strokes or segments > self.num_segments:
+            raise ValueError(
+                f"'{self.svg}' has {count} strokes of up to {segments} "
+                f'segments, the sketch {num_strokes} of {self.num_segments}: '
+                'raise num_strokes and num_segments'
+            )
+        self.frozen = (torch.arange(num_strokes) < count) & self.freeze
+        new = super().place(share, num_strokes - count, seed)
+        half = given.width.mean() if count else torch.tensor(1.5)
+        black = torch.tensor([0.0, 0.0, 0.0, 1.0])
+        points = pad_segments([*given.points, *new])
+        return Drawing(
+            pad_to(points, self.num_segments),
+            torch.cat([given.width, half.expand(len(new))]),
+            torch.cat([given.rgba, black.expand(len(new), 4)]),
+            share.shape,
+        )
+
+    def read(self, size: tuple[int, int]) -> Drawing:
+        """Read the SVG, scaled to a canvas (H, W)."""
+        drawing = read_svg(self.svg)
+        zooms = [want / have for want, have in zip(size, drawing.size)]
+        if abs(zooms[0] - zooms[1]) > 0.01 * zooms[0]:
+            raise ValueError(
+                f"'{self.svg}' is {drawing.size[0]} x {drawing.size[1]}, "
+                f'which does not scale to {size[0]} x {size[1]}'
+            )
+        return Drawing(
+            drawing.points * zooms[0],
+            drawing.width * zooms[0],
+            drawing.rgba,
+            size,
+        )
+
+
+def pad_to(points: Tensor, segments: int) -> Tensor:
+    """Lengthen strokes (N, S, 4, 2) by dots at their ends to more segments."""
+    lacking = segments - points.shape[1]
+    if lacking <= 0:
+        return points
+    end = points[:, -1:, 3:].expand(-1, lacking, 4, -1)
+    return torch.cat([points, end], dim=1)

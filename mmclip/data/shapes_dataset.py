@@ -18,7 +18,7 @@ from mmclip.data.shapes import (
     concepts,
     draw_scene,
 )
-from mmclip.data.shapes_captions import captions
+from mmclip.data.shapes_captions import captions, listing, with_article
 from mmclip.data.shapes_concepts import describe_classes
 from mmclip.data.shapes_views import coco_shape, semantic_map
 from mmclip.registry import DATASETS
@@ -172,6 +172,8 @@ class ShapesSegDataset(ShapesDataset):
         background: Name of the class of all that is no object, label 0 then;
             without one those pixels are 255, to be ignored (mmseg calls that
             ``reduce_zero_label``).
+        captioned: Whether samples carry ``caption``, the names of their
+            objects, instead of a map: each pixel is 255, to be ignored.
         pipeline: Transforms; see above.
         kwargs: Further arguments of :class:`ShapesDataset`.
     """
@@ -180,10 +182,11 @@ class ShapesSegDataset(ShapesDataset):
         self,
         *args,
         background: str | None = None,
+        captioned: bool = False,
         pipeline: Sequence = (),
         **kwargs,
     ):
-        self.background = background
+        self.background, self.captioned = background, captioned
         pipeline = [
             take_map if is_step(step, 'LoadAnnotations') else step
             for step in pipeline
@@ -201,12 +204,17 @@ class ShapesSegDataset(ShapesDataset):
 
         Returns:
             ``img`` uint8 BGR (S, S, 3), its sizes, ``drawn_seg_map`` uint8
-            (S, S) and the fields that mmseg's loading would set.
+            (S, S) and the fields that mmseg's loading would set; with
+            ``captioned`` also ``caption``.
         """
         info = BaseDataset.get_data_info(self, idx)
         scene = self.draw(info['img_id'])
         seen = semantic_map(scene, self.names)  # 0 is no object
-        if self.background is None:
+        if self.captioned:
+            said = [with_article(o.concept.name) for o in scene.objects]
+            info.update(caption=listing(said))
+            seen = np.full_like(seen, 255)
+        elif self.background is None:
             seen = np.where(seen % 255 == 0, 255, seen - 1).astype(np.uint8)
         info.update(
             self.describe(scene),

@@ -16,6 +16,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmclip.groupvit.attention import straight_through
+from mmclip.groupvit.group_counts import resize_groups as resized
 from mmclip.groupvit.grouping import GroupingStage, segment_norm
 from mmclip.registry import MODELS
 
@@ -194,6 +195,9 @@ class GroupViTBackbone(BaseModule):
         stem_channels: Widths of 3x3 convolutions of stride 2 before the
             patches are cut; none as published. With few images a network
             learns faster behind them (Xiao et al., 2021).
+        resize_groups: Whether a checkpoint with other numbers of groups is
+            brought to these, to be trained on
+            (:mod:`mmclip.groupvit.group_counts`), instead of refused.
         init_cfg: mmengine's.
     """
 
@@ -216,6 +220,7 @@ class GroupViTBackbone(BaseModule):
         out_type: str = 'featmap',
         out_indices: Sequence[int] = (-1,),
         stem_channels: Sequence[int] = (),
+        resize_groups: bool = False,
         init_cfg=None,
     ) -> None:
         super().__init__(init_cfg)
@@ -227,6 +232,7 @@ class GroupViTBackbone(BaseModule):
             depths, num_heads, num_group_tokens, num_output_groups
         )
         self.out_type, self.out_indices = out_type, tuple(out_indices)
+        self.resize_groups = resize_groups
         self.embed_dims = embed_dims
         side = img_size // patch_size
         self.native_grid = (side, side)
@@ -257,6 +263,15 @@ class GroupViTBackbone(BaseModule):
             if stage.downsample is not None:
                 stage.downsample.assign.amplify()
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
+
+    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
+        if self.resize_groups:
+            wanted = {
+                prefix + name: value.shape
+                for name, value in self.state_dict().items()
+            }
+            state_dict.update(resized(state_dict, wanted))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
     def num_groupings(self) -> int:

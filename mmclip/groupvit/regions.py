@@ -64,7 +64,13 @@ class Regions:
         return torch.stack(features), grouping.resize(maps).argmax(dim=1)
 
 
-def merge(tokens: Tensor, used: Tensor, threshold: float, most: int) -> Tensor:
+def merge(
+    tokens: Tensor,
+    used: Tensor,
+    threshold: float,
+    most: int,
+    centre: bool = True,
+) -> Tensor:
     """Merge one image's tokens, the two most alike first.
 
     Args:
@@ -74,13 +80,16 @@ def merge(tokens: Tensor, used: Tensor, threshold: float, most: int) -> Tensor:
         threshold: Cosine below which nothing is merged any more, once there
             are no more than ``most``.
         most: Masks at most.
+        centre: Whether the tokens' mean is taken off first: what all share
+            tells nothing.
 
     Returns:
         Which tokens each mask holds, one-hot over masks, float32 (M, N).
     """
     weight = used.clamp_min(1e-3)
-    centre = (tokens * weight[:, None]).sum(0) / weight.sum()
-    sums = (tokens - centre) * weight[:, None]  # what all share tells nothing
+    if centre:
+        tokens = tokens - (tokens * weight[:, None]).sum(0) / weight.sum()
+    sums = tokens * weight[:, None]
     owner = torch.arange(len(tokens), device=tokens.device)
     alive = torch.ones(len(tokens), dtype=torch.bool, device=tokens.device)
     while int(alive.sum()) > 1:

@@ -5,12 +5,15 @@ B images, G groups, K names, D common width, H x W pixels.
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from mmseg.models import BaseSegmentor
 from torch import Tensor
 
-from mmclip.clip.segmentor import OpenVocabEncoderDecoder
+from mmclip.clip.segmentor import OpenVocabEncoderDecoder, all_scores
+from mmclip.clip.windows import windows_of
+from mmclip.groupvit.crops import merged_scores
 from mmclip.groupvit.head import GroupFeatures, GroupViTHead
 from mmclip.groupvit.losses import exponentiated
 from mmclip.groupvit.regions import Regions
@@ -54,8 +57,11 @@ class GroupViTSegmentor(GroupViTTowers, OpenVocabEncoderDecoder):
             :class:`mmclip.groupvit.rescoring.MaskRescoring`: a frozen CLIP
             that has a say in the groups' names; None for none.
         chunk: As of :class:`OpenVocabEncoderDecoder`.
-        data_preprocessor, test_cfg, init_cfg: mmseg's. The mode is
-            ``'whole'`` by default.
+        data_preprocessor, init_cfg: mmseg's.
+        test_cfg: mmseg's, ``'whole'`` by default; or ``dict(mode='merge',
+            crop_size=..., stride=..., threshold=0.9)`` for windows whose
+            groups are merged before they are named
+            (:mod:`mmclip.groupvit.crops`).
     """
 
     def __init__(
@@ -126,8 +132,8 @@ class GroupViTSegmentor(GroupViTTowers, OpenVocabEncoderDecoder):
         super()._load_from_state_dict(*args, **kwargs)
 
     def extract_feat(self, inputs: Tensor) -> GroupFeatures:
-        """Group images (B, 3, H, W) and embed the groups."""
-        image, groups, grouping = self.encode_image(inputs)
+        """Group images (B, 3, H, W) and embed the groups, in float32."""
+        image, groups, grouping = self.encode_image(inputs.to(self.dtype))
         if self.regions is None:
             labels = grouping.labels(hard=self.hard)
         else:
@@ -137,19 +143,59 @@ class GroupViTSegmentor(GroupViTTowers, OpenVocabEncoderDecoder):
             seen = self.decode_head.rescoring.embed(
                 self.as_rgb(inputs), labels, groups.shape[1]
             )
-        return GroupFeatures(image, groups, labels, seen)
+        return GroupFeatures(image.float(), groups.float(), labels, seen)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the network computes in."""
+        return self.img_encoder.pos_embed.dtype
+
+    def compute_in(self, dtype: torch.dtype) -> 'GroupViTSegmentor':
+        """Run the image side in another precision; return the model itself.
+
+        Names are few and read once: the text side stays in float32, and so
+        do assignments and scores.
+
+        Args:
+            dtype: ``torch.bfloat16``, or another floating one.
+        """
+        self.img_encoder.to(dtype)
+        self.img_projector.to(dtype)
+        return self
+
+    def inference(self, inputs: Tensor, batch_img_metas: list) -> Tensor:
+        """Score images in the mode of ``test_cfg``: (B, K, H, W)."""
+        if self.test_cfg.mode != 'merge':
+            return super().inference(inputs, batch_img_metas)
+        windows = windows_of(inputs.shape[2:], self.test_cfg)
+        threshold = self.test_cfg.get('threshold', 0.9)
+        return merged_scores(self, inputs, windows, threshold)
+
+    def _segment(self, inputs: Tensor, samples) -> None:
+        if self.test_cfg.mode == 'merge':
+            with all_scores(self):  # windows are named together
+                super()._segment(inputs, samples)
+        else:
+            super()._segment(inputs, samples)
 
     def upsample(self, scores: Tensor, inputs: Tensor) -> Tensor:
         """Return scores, which have the size of ``inputs`` already."""
         return scores
 
     def pixel_embeddings(self, inputs: Tensor) -> Tensor:
-        """Embed pixels in the text space: (B, D, H, W), unit length.
+        """Embed every other pixel in the text space.
 
         A pixel has the embedding of its group.
+
+        Args:
+            inputs: Normalised images (B, 3, H, W).
+
+        Returns:
+            Unit embeddings (B, D, h, w); h is H / 2 rounded up.
         """
         features = self.extract_feat(inputs)
-        return paint(F.normalize(features.groups, dim=-1), features.labels)
+        unit = F.normalize(features.groups, dim=-1)
+        return paint(unit, features.labels[:, ::2, ::2])
 
     def loss(self, inputs, data_samples):
         """Refuse: masks are not what GroupViT learns from.

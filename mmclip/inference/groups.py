@@ -140,7 +140,7 @@ def build_model(model: str, config: str | None):
     from mmengine.runner import load_checkpoint
     from mmengine.runner.checkpoint import CheckpointLoader
 
-    from mmclip.inference.detector import (
+    from mmclip.inference.trained import (
         find_checkpoint,
         read_config,
         without_pretrained,

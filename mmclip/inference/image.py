@@ -3,10 +3,52 @@
 Convention: every image leaves here as uint8 (H, W, 3) RGB, upright.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')
+
+
+def list_images(paths: Sequence[str | Path]) -> list[Path]:
+    """Return files as they are, and the images of folders by name.
+
+    Raises:
+        FileNotFoundError: There is no such file, or no image in a folder.
+    """
+    found = []
+    for path in map(Path, paths):
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(
+                p for p in path.iterdir() if p.suffix.lower() in SUFFIXES
+            )
+            if not inside:
+                raise FileNotFoundError(
+                    f'the folder {path} holds no image ({", ".join(SUFFIXES)})'
+                )
+        elif not path.is_file():
+            raise FileNotFoundError(f'there is no image {path}')
+        found += inside
+    return found
+
+
+def stems(paths: Sequence[Path]) -> list[str]:
+    """Return a name for each file's results, all different."""
+    taken: dict[str, int] = {}
+    names = []
+    for path in paths:
+        name, count = path.stem, taken.get(path.stem, 0)
+        while count and f'{path.stem}-{count + 1}' in taken:
+            count += 1
+        taken[path.stem] = count + 1
+        if count:
+            name = f'{path.stem}-{count + 1}'
+            taken[name] = 1
+        names.append(name)
+    return names
 
 
 def load_image(image, channel_order: str = 'rgb') -> np.ndarray:

@@ -74,3 +74,10 @@ def test_rows_can_be_taken(tiny_clip):
     one = seen.rows(slice(1, 2))
     assert one.pooled.equal(seen.pooled[1:])
     assert one.layers['block1'].equal(seen.layers['block1'][1:])
+
+
+def test_looking_leaves_the_layers_of_the_encoder_as_they_are(tiny_clip):
+    look = CLIPFeatureExtractor(tiny_clip('timm_resnet'), layers=['layer1'])
+    before = [m.shape for m in look.encoder(images('timm_resnet'))]
+    look(images('timm_resnet'))
+    assert [m.shape for m in look.encoder(images('timm_resnet'))] == before

@@ -4,11 +4,14 @@ import torch
 
 from mmclip.clip.image import CLIPImageEncoder
 from mmclip.clipasso.stroke_init import (
+    RandomStrokeInit,
     SaliencyStrokeInit,
+    SVGStrokeInit,
     draw_starts,
     spread_points,
     start_probabilities,
 )
+from mmclip.clipasso.svg import Drawing, write_svg
 from mmclip.registry import TASK_UTILS
 
 
@@ -68,3 +71,61 @@ def test_it_is_built_from_a_config():
         dict(type='mmclip.SaliencyStrokeInit', reduce='last')
     )
     assert built.reduce == 'last'
+
+
+def svg_file(path, strokes=2, size=(24, 24), segments=1):
+    points = torch.rand(strokes, segments, 4, 2) * 20
+    points[:, 1:, 0] = points[:, :-1, 3]
+    drawing = Drawing(
+        points,
+        torch.full((strokes,), 0.5),
+        torch.tensor([1.0, 0.0, 0.0, 1.0]).expand(strokes, 4),
+        size,
+    )
+    write_svg(path, drawing)
+    return drawing
+
+
+def test_a_sketch_goes_on_from_an_svg_with_new_strokes_on_top(tmp_path):
+    given = svg_file(tmp_path / 'a.svg')
+    start = SVGStrokeInit(str(tmp_path / 'a.svg'), num_segments=2, freeze=True)
+    share = np.full((48, 48), 1 / 48**2)
+    placed = start.place(share, 5, seed=0)
+    assert placed.points.shape == (5, 2, 4, 2)
+    torch.testing.assert_close(
+        placed.points[:2, :1], 2 * given.points, atol=1e-4, rtol=0
+    )
+    assert placed.points[0, 1].unique(dim=0).shape[0] == 1  # draws nothing
+    assert placed.width.tolist() == [1.0] * 5
+    assert placed.rgba[:, 0].tolist() == [1, 1, 0, 0, 0]
+    assert start.frozen.tolist() == [True, True, False, False, False]
+    alone = start.place(share, 2, seed=0)
+    assert alone.points.shape == (2, 2, 4, 2)
+
+
+def test_an_svg_that_does_not_fit_is_refused(tmp_path):
+    path = str(tmp_path / 'a.svg')
+    svg_file(path, strokes=3)
+    share = np.full((48, 48), 1 / 48**2)
+    with pytest.raises(ValueError, match='raise num_strokes'):
+        SVGStrokeInit(path).place(share, 2, seed=0)
+    with pytest.raises(ValueError, match='does not scale to 48 x 24'):
+        SVGStrokeInit(path).place(np.full((48, 24), 1.0), 4, seed=0)
+
+
+def test_random_starts_ask_no_network():
+    share = RandomStrokeInit().probabilities(None, torch.rand(3, 6, 9))
+    np.testing.assert_allclose(share, np.full((6, 9), 1 / 54))
+
+
+def test_towers_without_attention_are_asked_for_their_activation(tiny_clip):
+    encoder = CLIPImageEncoder(tiny_clip('timm_resnet'))
+    image = torch.rand(3, 160, 160)
+    with pytest.raises(ValueError, match='gives no attention'):
+        SaliencyStrokeInit().probabilities(encoder, image)
+    start = SaliencyStrokeInit(source='activation')
+    assert start.probabilities(encoder, image).sum() == pytest.approx(1)
+    with pytest.raises(ValueError, match="'attention' or 'activation'"):
+        SaliencyStrokeInit(source='gradient')
+    with pytest.raises(ValueError, match='temperature'):
+        SaliencyStrokeInit(temperature=0)

@@ -287,7 +287,6 @@ def watch(model, per_image: bool = False):
         keep(fusion, f'tap_path_{k}')
     head = model.decode_head
 
-
     def features(_, __, output):
         # The head never holds them whole.
         with torch.no_grad():

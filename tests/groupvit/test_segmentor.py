@@ -99,11 +99,21 @@ def test_a_pixel_has_the_embedding_of_its_group(weights):
     model = segmentor(weights, names=NAMES)
     image = images(1, 20, 36)
     pixels = model.pixel_embeddings(image)
-    assert pixels.shape == (1, 12, 20, 36)
-    torch.testing.assert_close(pixels.norm(dim=1), torch.ones(1, 20, 36))
+    assert pixels.shape == (1, 12, 10, 18)
+    torch.testing.assert_close(pixels.norm(dim=1), torch.ones(1, 10, 18))
     _, groups, grouping = model.encode_image(image)
-    own = groups[0, grouping.labels()[0, 3, 30]]
-    torch.testing.assert_close(pixels[0, :, 3, 30], own / own.norm())
+    own = groups[0, grouping.labels()[0, 6, 30]]
+    torch.testing.assert_close(pixels[0, :, 3, 15], own / own.norm())
+
+
+@torch.no_grad()
+def test_half_precision_changes_few_pixels(weights):
+    model = segmentor(weights, names=NAMES)
+    before = model.encode_decode(images(2, 64, 64)).argmax(dim=1)
+    assert model.compute_in(torch.bfloat16).dtype == torch.bfloat16
+    scores = model.encode_decode(images(2, 64, 64))
+    assert scores.dtype == torch.float32
+    assert (scores.argmax(dim=1) == before).float().mean() > 0.8
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from mmclip.lseg.head import (
     cosines_through,
     pixel_norms,
 )
-from tests.lseg.tiny import NAMES, TABLE, vocabulary
+from tests.lseg.tiny import NAMES, TABLE, sample, vocabulary
 
 
 def head(names=NAMES[:4], **options):
@@ -63,6 +63,16 @@ def test_a_black_pixel_embedding_scores_zero_and_not_nan():
     torch.nn.init.zeros_(model.project.bias)
     scores = model(torch.zeros(1, 8, 1, 1))
     assert (scores == 0).all()
+
+
+def test_pixels_that_are_embeddings_need_no_projection(features):
+    texts = torch.randn(3, 8)
+    torch.testing.assert_close(
+        cosines_through(
+            torch.nn.Identity(), features, pixel_norms(features), texts, 5.0
+        ),
+        cosine_logits(features, texts, 5.0, dim=1),
+    )
 
 
 @pytest.mark.parametrize('rows', [1, STRIP - 1, STRIP, STRIP + 3])
@@ -202,3 +212,63 @@ def test_a_label_without_name_is_refused(label):
 def test_ignored_labels_are_no_fault():
     assert check_labels(torch.full((1, 2, 2), 255), 4, 255) is None
     assert check_labels(torch.tensor([[-1, 3]]), 4, -1) is None
+
+
+def test_training_draws_a_sentence_a_name_and_testing_averages(features):
+    said = {'pet': ['dog', 'cow'], 'sky': ['sky']}
+    model = head(None, text_sampling=dict(prompts='name'))
+    model.set_vocabulary(said)
+    plain = head(None)
+    plain.set_vocabulary(said)
+    torch.testing.assert_close(model(features), plain(features))
+    alone = [head([name])(features) for name in ('dog', 'cow')]
+    model.train()
+    for _ in range(4):
+        drawn = model(features)[:, :1]
+        assert any(torch.allclose(drawn, one) for one in alone)
+        assert not torch.allclose(drawn, plain(features)[:, :1])
+
+
+def test_a_samples_own_phrases_are_drawn_from_too(features):
+    model = head(['sky', 'road'], text_sampling=dict(prompts='name')).train()
+    alone = [head([name])(features) for name in ('dog', 'cow')]
+    for _ in range(3):  # encoded, then remembered
+        with model.speaking({'pet': ['dog', 'cow']}):
+            drawn = model(features)
+        assert any(torch.allclose(drawn, one) for one in alone)
+    torch.testing.assert_close(
+        model(features), head(['sky', 'road'])(features)
+    )
+
+
+def batch_of_two(**meta):
+    """A mask without caption, and a caption without mask."""
+    masked = sample((10, 12), label=1)
+    captioned = sample((10, 12), label=255, **meta)
+    return [masked, captioned]
+
+
+def test_a_caption_adds_its_loss_to_that_of_the_masks(features):
+    samples = batch_of_two(caption='a dog and a boat')
+    plain = head().train().loss(features, samples, None)
+    model = head(loss_caption=dict(negatives=3)).train()
+    model.loss_caption.encode(NAMES[:6])
+    losses = model.loss(features, samples, None)
+    assert losses['loss_caption'] > 0
+    torch.testing.assert_close(losses['loss_ce'], plain['loss_ce'])
+
+
+def test_a_batch_of_captions_alone_has_both_losses(features):
+    caption = dict(label=255, caption='a dog')
+    losses = (
+        head(loss_caption=dict())
+        .train()
+        .loss(features, [sample((10, 12), **caption)] * 2, None)
+    )
+    assert losses['loss_ce'] == 0
+    assert losses['loss_caption'].isfinite()
+
+
+def test_captions_do_nothing_where_no_loss_is_asked_for(features):
+    samples = batch_of_two(caption='a dog')
+    assert 'loss_caption' not in head().train().loss(features, samples, None)

@@ -12,9 +12,10 @@ from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
+from mmclip.evaluation.naming import measure, table
 from mmclip.inference.detector import find_checkpoint, without_pretrained
 from mmclip.jobs import find_config
-from mmclip.vild.box_classification import dataset_logits, measure, table
+from mmclip.vild.box_classification import dataset_logits
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -1,0 +1,2 @@
+_base_ = ['clipasso_rn101_16strokes.py']
+model = dict(num_strokes=8)

@@ -1,0 +1,126 @@
+"""The command ``mmclip sketch``: its options, and what it prints."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+FORMATS = ('svg', 'png', 'animated_svg', 'gif', 'mp4')
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options of ``mmclip sketch``."""
+    from mmengine.config import DictAction
+
+    parser.add_argument(
+        'images', nargs='+', metavar='IMAGE', help='files or folders'
+    )
+    parser.add_argument('--strokes', type=int, default=16)
+    parser.add_argument(
+        '--out',
+        default='sketches',
+        metavar='DIR',
+        help='where sketches go; <name>.svg there is the best so far',
+    )
+    parser.add_argument(
+        '--clip',
+        metavar='NAME',
+        help="a network of open_clip's, such as RN101-quickgelu; shapes-clip "
+        '(drawn shapes only); efficientnet-lite0; default: what is at hand',
+    )
+    parser.add_argument('--pretrained', metavar='TAG|FILE', help='its weights')
+    parser.add_argument('--config', help='a config instead, by file or name')
+    parser.add_argument(
+        '--seeds', type=int, help='starts tried for each image'
+    )
+    parser.add_argument('--iters', type=int, help='steps of each sketch')
+    parser.add_argument(
+        '--batch-size', type=int, default=1, help='images at once'
+    )
+    parser.add_argument(
+        '--masks',
+        nargs='+',
+        metavar='MASK',
+        help='foregrounds, white where the image stays: a folder with the '
+        "images' names, or a file for each",
+    )
+    parser.add_argument(
+        '--foreground',
+        nargs=2,
+        metavar=('CONFIG', 'CHECKPOINT'),
+        help='a segmentor or detector that finds the foreground',
+    )
+    parser.add_argument(
+        '--names', nargs='+', help='what the foreground is called'
+    )
+    parser.add_argument(
+        '--formats',
+        nargs='+',
+        choices=FORMATS,
+        default=['svg', 'png', 'animated_svg'],
+    )
+    parser.add_argument(
+        '--size', type=int, default=512, help='longer side of PNG, GIF, MP4'
+    )
+    parser.add_argument('--resume', action='store_true', help='go on in --out')
+    parser.add_argument(
+        '--quiet', action='store_true', help='show no progress bar'
+    )
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE'
+    )
+
+
+def run(args: Namespace) -> int:
+    """Sketch, and say of every image which network looked."""
+    from mmclip.inference.sketcher import Sketcher
+
+    sketcher = Sketcher(
+        args.strokes,
+        clip=args.clip,
+        pretrained=args.pretrained,
+        config=args.config,
+        seeds=args.seeds,
+        iters=args.iters,
+        batch_size=args.batch_size,
+        foreground=foreground_of(args),
+        formats=args.formats,
+        size=args.size,
+        cfg_options=args.cfg_options,
+    )
+    masks = args.masks
+    if masks and len(masks) == 1 and Path(masks[0]).is_dir():
+        masks = masks[0]
+    try:
+        found = sketcher(
+            args.images,
+            out=args.out,
+            masks=masks,
+            resume=args.resume,
+            progress=not args.quiet,
+        )
+    except KeyboardInterrupt:
+        print(
+            f'interrupted: the best so far is in {args.out}; the same '
+            'command with --resume goes on',
+            file=sys.stderr,
+        )
+        return 130
+    for each in found:
+        print(
+            f'{each["path"]}: {each["strokes"]} strokes, loss '
+            f'{each["loss"]:.4g} (seed {each["seed"]}, step '
+            f'{each["iteration"]}) -> {Path(args.out) / each["name"]}.svg'
+        )
+    for network in dict.fromkeys(each['network'] for each in found):
+        print(f'network: {network}')
+    return 0
+
+
+def foreground_of(args: Namespace) -> dict | None:
+    """Return the settings of the foreground model, if one is asked for."""
+    if not args.foreground:
+        if args.names:
+            raise ValueError('--names belongs to --foreground')
+        return None
+    config, checkpoint = args.foreground
+    return dict(config=config, checkpoint=checkpoint, names=args.names)

@@ -1,0 +1,183 @@
+import json
+import signal
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import mmclip
+from mmclip import cli
+from mmclip.clip import efficientnet_lite0 as lite0
+from mmclip.inference.sketcher import Sketcher
+from tests.clip.conftest import make_clip, make_config
+from tests.clipasso.sketching import draw_picture, pictures
+from tests.clipasso.test_loop import SignalAt  # noqa: F401
+
+QUICK = dict(clip='shapes-clip', iters=3, seeds=1, formats=('svg',))
+FAST = ['--clip', 'shapes-clip', '--iters', '6', '--seeds', '1', '--quiet']
+
+
+def array(channels=3):
+    generator = np.random.default_rng(0)
+    return generator.integers(0, 256, (50, 40, channels), np.uint8).squeeze()
+
+
+@pytest.fixture(scope='module')
+def tiny_clip_file(tmp_path_factory):
+    """A tiny ViT under a name of open_clip's, and its weights."""
+    folder = tmp_path_factory.mktemp('open_clip')
+    (folder / 'tiny-sketch-vit.json').write_text(json.dumps(make_config()))
+    open_clip.add_model_config(folder / 'tiny-sketch-vit.json')
+    path = folder / 'tiny.safetensors'
+    save_file(make_clip().state_dict(), path)
+    return path
+
+
+@pytest.mark.parametrize('strokes', [1, 4])
+def test_an_image_becomes_a_plain_dict(strokes):
+    found = mmclip.sketch(array(), strokes, size=80, **QUICK)
+    assert found['points'].shape == (strokes, 1, 4, 2)
+    assert found['picture'].shape == (80, 80, 3)
+    assert found['svg'].count('<path') == strokes
+    assert found['network'] == 'shapes-clip (knows drawn shapes only)'
+    assert found['strokes'] == strokes
+    assert 'files' not in found
+    json.dumps(found['losses'])
+
+
+@pytest.mark.parametrize(
+    'image',
+    [
+        array(1),
+        array(4),
+        Image.fromarray(array()),
+        Image.fromarray(array(4), 'RGBA'),
+    ],
+    ids=['grey', 'rgba', 'pil', 'pil-rgba'],
+)
+def test_images_of_any_kind_are_sketched(image):
+    assert mmclip.sketch(image, 2, **QUICK)['loss'] > 0
+
+
+def test_a_folder_and_a_list_give_a_list_and_files(tmp_path):
+    pictures(tmp_path / 'in', 2)
+    sketcher = Sketcher(2, batch_size=2, **QUICK)
+    found = sketcher(tmp_path / 'in', out=tmp_path / 'out')
+    assert [f['name'] for f in found] == ['p0', 'p1']
+    assert found[0]['files'] == sorted(
+        str(tmp_path / 'out' / f'p0{end}')
+        for end in ('.svg', '.json', '_beside.png')
+    )
+    again = sketcher([tmp_path / 'in/p1.png'])
+    assert again[0]['loss'] == pytest.approx(found[1]['loss'], rel=1e-4)
+
+
+def test_any_clip_of_open_clips_with_a_local_file(tiny_clip_file):
+    found = mmclip.sketch(
+        array(),
+        3,
+        clip='tiny-sketch-vit',
+        pretrained=str(tiny_clip_file),
+        iters=3,
+        seeds=2,
+    )
+    assert 'tiny-sketch-vit' in found['network']
+    assert str(tiny_clip_file) in found['network']
+    assert found['saliency'] == found['network']
+
+
+def test_weights_of_another_network_are_refused(tiny_clip_file, tmp_path):
+    state = make_clip('resnet').state_dict()
+    save_file(state, tmp_path / 'other.safetensors')
+    with pytest.raises(ValueError, match='does not hold the image tower'):
+        mmclip.sketch(
+            array(),
+            clip='tiny-sketch-vit',
+            pretrained=str(tmp_path / 'other.safetensors'),
+        )
+
+
+def test_features_from_pip_say_that_they_are_no_clip(tmp_path, monkeypatch):
+    from tests.clip.test_efficientnet_lite0 import packages_state
+
+    torch.save(packages_state(), tmp_path / 'lite0.pth')
+    monkeypatch.setenv('MMCLIP_CACHE', str(tmp_path))
+    monkeypatch.setattr(lite0, 'packaged_file', lambda: tmp_path / 'lite0.pth')
+    found = mmclip.sketch(array(), 2, iters=1, seeds=1)
+    assert 'no CLIP: geometric loss only' in found['network']
+
+
+def test_what_cannot_be_sketched_is_an_error(tmp_path):
+    sketcher = Sketcher(2, **QUICK)
+    with pytest.raises(ValueError, match='scale a float image'):
+        sketcher(array().astype(float))
+    with pytest.raises(FileNotFoundError, match='no image'):
+        sketcher(tmp_path / 'none.png')
+    draw_picture(tmp_path / 'in/a.png')
+    (tmp_path / 'in/b.png').write_bytes(b'no image')
+    with pytest.raises(ValueError, match=r"b\.png' cannot be read"):
+        sketcher(tmp_path / 'in', out=tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()  # before any work
+    with pytest.raises(ValueError, match='num_strokes is 0'):
+        mmclip.sketch(array(), 0, **QUICK)
+    with pytest.raises(ValueError, match='resume needs out'):
+        sketcher(array(), resume=True)
+    with pytest.raises(ValueError, match='exclude each other'):
+        Sketcher(config='x.py', clip='RN50')
+    empty = Image.new('L', (50, 40))
+    empty.save(tmp_path / 'mask.png')
+    draw_picture(tmp_path / 'a.png')
+    with pytest.raises(ValueError, match='the mask is empty'):
+        sketcher(tmp_path / 'a.png', masks=[tmp_path / 'mask.png'])
+
+
+def test_the_command_says_which_network_looked(tmp_path, capsys):
+    image = draw_picture(tmp_path / 'a.png')
+    out = tmp_path / 'out'
+    code = cli.main(
+        ['sketch', image, '--strokes', '3', '--out', str(out), *FAST]
+    )
+    assert code == 0
+    said = capsys.readouterr().out
+    assert f'{image}: 3 strokes, loss' in said
+    assert 'network: shapes-clip (knows drawn shapes only)' in said
+    assert (out / 'a.svg').is_file()
+    assert (out / 'a.png').is_file()
+    assert (out / 'a_animated.svg').is_file()
+
+
+def test_without_any_network_the_command_fails_in_words(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv('MMCLIP_CACHE', str(tmp_path))
+    monkeypatch.setattr(lite0, 'PACKAGE', 'no_such_package')
+    assert cli.main(['sketch', draw_picture(tmp_path / 'a.png')]) == 1
+    assert 'no network is at hand' in capsys.readouterr().err
+
+
+def test_an_interrupted_command_goes_on_with_resume(
+    tmp_path, capsys, monkeypatch
+):
+    image = draw_picture(tmp_path / 'a.png')
+    whole, out = tmp_path / 'whole', tmp_path / 'out'
+    command = ['sketch', image, '--strokes', '2', *FAST, '--out']
+    assert cli.main([*command, str(whole)]) == 0
+    run = Sketcher.hooks
+
+    def hooks(self, *args):
+        stop = dict(type='mmclip.SignalAt', step=3, number=signal.SIGINT)
+        return [*run(self, *args), stop]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sketcher, 'hooks', hooks)
+        assert cli.main([*command, str(out)]) == 130
+    assert 'with --resume goes on' in capsys.readouterr().err
+    assert not json.loads((out / 'a.json').read_text())['finished']
+    assert cli.main([*command, str(out), '--resume']) == 0
+    same = [json.loads(Path(f, 'a.json').read_text()) for f in (whole, out)]
+    assert same[0] == same[1]
+    assert (whole / 'a.svg').read_text() == (out / 'a.svg').read_text()
