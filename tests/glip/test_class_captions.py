@@ -8,7 +8,7 @@ from mmdet.structures.mask import BitmapMasks
 
 from mmclip.glip.grounding import ground, positive_map
 from mmclip.registry import TRANSFORMS
-from tests.glip.tiny import tokenizer_of
+from tests.glip.words import tokenizer_of
 
 NAMES = ['person', 'traffic_light', 'cup', 'bus', 'bird']
 

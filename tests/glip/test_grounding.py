@@ -9,7 +9,7 @@ from mmclip.glip.grounding import (
     label_of_token,
     positive_map,
 )
-from tests.glip.tiny import tokenizer_of
+from tests.glip.words import tokenizer_of
 
 
 def tokens(grounding, tokenizer=None):

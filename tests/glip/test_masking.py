@@ -3,7 +3,7 @@ import pytest
 
 from mmclip.glip.masking import Change, apply, moved
 from mmclip.registry import TRANSFORMS
-from tests.glip.tiny import tokenizer_of
+from tests.glip.words import tokenizer_of
 
 CAPTION = 'a man walks two dogs on the street. a hot-dog, cats'
 

@@ -5,7 +5,7 @@ import pytest
 
 from mmclip.glip.grounding import ground, positive_map
 from mmclip.registry import TRANSFORMS
-from tests.glip.tiny import tokenizer_of
+from tests.glip.words import tokenizer_of
 
 CAPTION = 'a man walks two dogs on the street'
 PHRASES = {
