@@ -58,9 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     jobs.add_train_options(command('train', jobs.train, 'Train a config.'))
     jobs.add_test_options(command('test', jobs.test, 'Test a checkpoint.'))
     export.add_export_options(
-        command(
-            'export', export.run, 'Write a detector and its names as ONNX.'
-        )
+        command('export', export.run, 'Write a model and its names as ONNX.')
     )
     sketch_command.add_options(
         command(

@@ -322,3 +322,25 @@ def test_a_mistake_is_told_in_one_message(
     error = capsys.readouterr().err
     assert said in error
     assert 'Traceback' not in error
+
+
+def test_a_segmentor_is_exported_and_checked(
+    work_dir, segmentor, image, tmp_path, capsys
+):
+    pytest.importorskip('onnxruntime')
+    from mmclip.clip.segmentor_export import ExportedSegmentor
+
+    config, out = tmp_path / 'config.py', tmp_path / 'a.onnx'
+    cfg = tiny_config(work_dir)
+    cfg.dump(config)
+    words = [config, work_dir, out, '--size', 50, 70, '--check']
+    words += ['--text', TEXT]
+    assert main(['export', *map(str, words)]) == 0
+    said = capsys.readouterr().out
+    assert '3 names, images of 50 x 70' in said
+    assert 'noise: equal' in said
+    assert 'a drawn scene: equal' in said
+    exported = ExportedSegmentor(out)
+    assert exported.names == NAMES
+    wanted = segmentor(image, TEXT)['labels']
+    assert (exported(image)['labels'] == wanted).mean() > 0.999
