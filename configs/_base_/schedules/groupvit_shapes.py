@@ -4,7 +4,7 @@ train_cfg = dict(type='mmengine.IterBasedTrainLoop', max_iters=max_iters,
                  val_interval=10**9)
 optim_wrapper = dict(
     type='mmengine.OptimWrapper',
-    optimizer=dict(type='AdamW', lr=3e-3, betas=(0.9, 0.98),
+    optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.98),
                    weight_decay=0.05),
     paramwise_cfg=dict(norm_decay_mult=0, bias_decay_mult=0,
                        flat_decay_mult=0),
