@@ -1,16 +1,14 @@
 """Turn published checkpoints of GLIP into files that mmengine loads."""
 
 import copy
-import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from mmclip.checkpoint import CheckpointError, load_passing_over
-from mmclip.glip.layout import Report, convert, is_microsoft
+from mmclip.clip.conversion import Report, known_target, write_checkpoint
+from mmclip.glip.layout import convert, is_microsoft
 
 # What microsoft's training may have pickled beside the weights.
 PASSED_OVER = ('maskrcnn_benchmark.', 'yacs.', 'collections.', 'argparse.')
@@ -85,33 +83,11 @@ def convert_release(state: Mapping[str, Tensor], target, cfg) -> Report:
     Raises:
         ValueError: The target's name ends otherwise.
     """
-    target = Path(target)
-    if target.suffix not in ('.safetensors', '.pth'):
-        raise ValueError(
-            f"'{target}' ends in neither of .safetensors and .pth: name the "
-            'target so that its format is known'
-        )
+    target = known_target(target)
     converted, report = convert(state, build_model(cfg).state_dict())
     if report.complete:
         source = "microsoft's" if is_microsoft(state) else "OpenMMLab's"
-        write(target, converted, dict(cfg=cfg.pretty_text, source=source))
+        write_checkpoint(
+            target, converted, dict(cfg=cfg.pretty_text, source=source)
+        )
     return report
-
-
-def write(target: Path, state: Mapping[str, Tensor], meta: dict) -> None:
-    """Write a checkpoint; what was there stays until it is complete."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f'.{target.name}.{os.getpid()}')
-    try:
-        if target.suffix == '.safetensors':
-            from safetensors.torch import save_file
-
-            tensors = {k: v.contiguous().clone() for k, v in state.items()}
-            save_file(
-                tensors, partial, {k: json.dumps(v) for k, v in meta.items()}
-            )
-        else:
-            torch.save(dict(meta=meta, state_dict=dict(state)), partial)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -4,10 +4,11 @@ Two layouts are known: microsoft's own, and OpenMMLab's, whose names ours are.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 from torch import Tensor
+
+from mmclip.clip.conversion import Report
 
 RENAMED = tuple(
     (re.compile(pattern), ours)
@@ -86,55 +87,6 @@ def reordered(name: str, value: Tensor) -> Tensor:
         return value
     parts = value.unflatten(-1, (4, -1))[..., [0, 2, 1, 3], :]
     return parts.transpose(-1, -2).flatten(-2)
-
-
-@dataclass
-class Report:
-    """What a conversion did, and what it could not.
-
-    Attributes:
-        layout: Whose names the file has.
-        moved: (published name, our name, shape) of each tensor.
-        absent: Keys of our model that no tensor fills.
-        homeless: Tensors whose place our model has not.
-        reshaped: Tensors of another shape than their place.
-        unknown: Tensors of no known place.
-        unused: Tensors that no network of GLIP reads.
-    """
-
-    layout: str = ''
-    moved: list[tuple[str, str, tuple]] = field(default_factory=list)
-    absent: list[str] = field(default_factory=list)
-    homeless: list[str] = field(default_factory=list)
-    reshaped: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
-
-    @property
-    def complete(self) -> bool:
-        """Whether both sides fit."""
-        return not (
-            self.absent or self.homeless or self.reshaped or self.unknown
-        )
-
-    def lines(self) -> Iterator[str]:
-        """Yield the report, line by line."""
-        for theirs, ours, size in self.moved:
-            yield f'{theirs} -> {ours} {list(size)}'
-        for what, names in (
-            ('not filled by any tensor', self.absent),
-            ('no place in this config', self.homeless),
-            ('of another shape', self.reshaped),
-            ('unknown', self.unknown),
-            ('read by no network, left out', self.unused),
-        ):
-            yield from (f'{what}: {name}' for name in names)
-        yield (
-            f'{self.layout} layout: {len(self.moved)} tensors converted, '
-            f'{len(self.absent)} of ours missing, {len(self.homeless)} '
-            f'without a place, {len(self.reshaped)} of another shape, '
-            f'{len(self.unknown)} unknown, {len(self.unused)} unused'
-        )
 
 
 def convert(

@@ -76,18 +76,6 @@ class TextConditionedSingleStage(TextConditioned, SingleStageDetector):
         **kwargs: As for mmdet's SingleStageDetector.
     """
 
-    def __init__(
-        self,
-        *args,
-        language_model: dict,
-        fusion_neck: dict,
-        text_cache: int = 256,
-        **kwargs,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.add_language(language_model, text_cache)
-        self.add_fusion(fusion_neck)
-
 
 @MODELS.register_module()
 class TextConditionedTwoStage(TextConditioned, TwoStageDetector):
@@ -99,15 +87,3 @@ class TextConditionedTwoStage(TextConditioned, TwoStageDetector):
         text_cache: Captions kept in eval mode.
         **kwargs: As for mmdet's TwoStageDetector.
     """
-
-    def __init__(
-        self,
-        *args,
-        language_model: dict,
-        fusion_neck: dict,
-        text_cache: int = 256,
-        **kwargs,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        self.add_language(language_model, text_cache)
-        self.add_fusion(fusion_neck)

@@ -138,8 +138,16 @@ class TextConditioned(ReadsText):
     Every head of mmdet so sees levels that have read the caption.
     """
 
-    def add_fusion(self, fusion_neck: dict) -> None:
-        """Build the fusion; called by a detector's constructor."""
+    def __init__(
+        self,
+        *args,
+        language_model: dict,
+        fusion_neck: dict,
+        text_cache: int = 256,
+        **kwargs,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.add_language(language_model, text_cache)
         self.fusion_neck = MODELS.build(fusion_neck)
         self._words = None
 

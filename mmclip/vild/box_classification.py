@@ -7,7 +7,7 @@ could tell; here the true boxes are given and only the name is asked for
 R boxes, K names.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -83,6 +83,21 @@ def dataset_logits(model, dataset) -> tuple[Tensor, Tensor]:
         )
     logits, labels = zip(*parts)
     return torch.cat(logits).cpu(), torch.cat(labels)
+
+
+def named_logits(
+    model, dataset, names: Sequence[str]
+) -> tuple[Tensor, Tensor]:
+    """Return ``dataset_logits`` of the names wanted, (R, K) and (R,).
+
+    Boxes of other classes are left out.
+    """
+    logits, labels = dataset_logits(model, dataset)
+    order = [list(dataset.metainfo['classes']).index(name) for name in names]
+    place = labels.new_full((logits.shape[1],), -1)
+    place[order] = torch.arange(len(order))
+    own = place[labels] >= 0
+    return logits[own][:, order], place[labels[own]]
 
 
 def image_logits(model, dataset) -> Iterator[tuple[Tensor, Tensor]]:

@@ -6,6 +6,7 @@ from mmdet.structures import DetDataSample
 from mmclip.vild.box_classification import (
     box_logits,
     dataset_logits,
+    named_logits,
 )
 from tests.vild.tiny import NAMES, tiny_distilling, tiny_vild
 
@@ -83,3 +84,12 @@ def test_boxes_of_a_dataset_follow_the_resized_image(model):
 def test_a_dataset_without_boxes_is_an_error(model):
     with pytest.raises(ValueError, match='none of the 2 images has a box'):
         dataset_logits(model, TwoImages(boxes_of_first=-1))
+
+
+def test_only_the_names_wanted_are_asked_for_in_their_order(model):
+    data = TwoImages()
+    data.metainfo = dict(classes=tuple(NAMES))
+    every, _ = dataset_logits(model, data)
+    some, labels = named_logits(model, data, [NAMES[3], NAMES[1]])
+    assert labels.tolist() == [0]  # the other box is of another class
+    torch.testing.assert_close(some, every[1:, [3, 1]])
