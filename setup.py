@@ -34,12 +34,13 @@ EXTRAS = {
     'ops': ['mmcv>=2.1,<2.2'],
     'lvis': ['hotcoco>=1.3'],
     'demo': ['gradio>=4'],
+    'sketch': ['numba>=0.60'],
     'onnx': ['onnx>=1.14', 'onnxruntime>=1.16'],
     'film': ['imageio[ffmpeg]'],  # sketches as MP4
     'docs': ['sphinx>=7', 'myst-parser', 'furo'],
     'test': ['pytest>=7', 'ruff>=0.4', 'hotcoco>=1.3', 'hypothesis', 'lvis'],
 }
-EXTRAS['test'] += [*EXTRAS['onnx'], 'resvg-py']
+EXTRAS['test'] += [*EXTRAS['onnx'], *EXTRAS['sketch'], 'resvg-py']
 EXTRAS['dev'] = EXTRAS['test'] + EXTRAS['docs']
 
 setup(

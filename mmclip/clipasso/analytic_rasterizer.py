@@ -31,6 +31,10 @@ SHARP = 0.2  # bend per pixel from which a cell is divided
 class AnalyticRasterizer(StrokeRasterizer):
     """Draw strokes by exact area, on any device that torch knows.
 
+    The same steps exist twice: as tensor operations, and as loops that numba
+    compiles for one CPU core, which takes seconds once and is several times
+    quicker from then on.
+
     Coordinates and widths are clipped to 1e5 pixels.
 
     Args:
@@ -39,23 +43,41 @@ class AnalyticRasterizer(StrokeRasterizer):
         samples: The picture is drawn ``samples`` times larger and averaged
             down. This mends pixels in which several edges meet, at about
             ``samples ** 2`` times the cost.
+        backend: ``'torch'``, ``'numba'``, or ``'auto'``: numba where it is
+            installed and the strokes are on the CPU.
+
+    Raises:
+        ImportError: numba is asked for and not installed.
     """
 
-    def __init__(self, divisions: int = 3, samples: int = 1) -> None:
+    def __init__(
+        self, divisions: int = 3, samples: int = 1, backend: str = 'auto'
+    ) -> None:
         super().__init__()
         for name, value in (('divisions', divisions), ('samples', samples)):
             if int(value) != value or value < 1:
                 raise ValueError(
                     f'{name} is {value}, expected a whole number from 1'
                 )
+        if backend not in ('auto', 'torch', 'numba'):
+            raise ValueError(
+                f"backend is {backend!r}, expected 'auto', 'torch' or 'numba'"
+            )
         self.divisions, self.samples = divisions, samples
+        self.backend, self.compiled = backend, None
+        if backend != 'torch':
+            try:
+                self.compiled = compiled_strokes()
+            except ImportError:
+                if backend == 'numba':
+                    raise
 
     def draw(
         self, points: Tensor, width: Tensor, rgba: Tensor, size
     ) -> Tensor:
         """Draw checked strokes on a transparent canvas (M, 4, H, W)."""
         height, wide = (side * self.samples for side in size)
-        image = Strokes.apply(
+        image = self.strokes_on(points.device).apply(
             clip(points, -FARTHEST, FARTHEST) * self.samples,
             clip(width, 0, FARTHEST) * self.samples,
             rgba,
@@ -65,6 +87,37 @@ class AnalyticRasterizer(StrokeRasterizer):
         return (
             image if self.samples == 1 else F.avg_pool2d(image, self.samples)
         )
+
+    def strokes_on(self, device: torch.device):
+        """Return the function that draws on a device.
+
+        Raises:
+            ValueError: numba was asked for and the device is not the CPU.
+        """
+        if self.backend == 'numba' and device.type != 'cpu':
+            raise ValueError(
+                f"backend='numba' draws on the CPU, the strokes are on "
+                f"{device}: take backend='auto', or move them"
+            )
+        if self.compiled is None or device.type != 'cpu':
+            return Strokes
+        return self.compiled
+
+
+def compiled_strokes():
+    """Return the function that draws with numba's loops.
+
+    Raises:
+        ImportError: numba is not installed.
+    """
+    try:
+        from mmclip.clipasso.numba_strokes import NumbaStrokes
+    except ImportError as error:
+        raise ImportError(
+            f"backend='numba' needs numba ({error}): pip install "
+            "'mmclip[sketch]', or take backend='torch', which draws the same"
+        ) from error
+    return NumbaStrokes
 
 
 class Strokes(torch.autograd.Function):

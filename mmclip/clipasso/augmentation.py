@@ -25,14 +25,21 @@ class Views:
         start: Corners of the picture (V, 4, 2).
         end: Where a perspective moves them (V, 4, 2).
         crop: What is then cut out (V, 4).
+        members: Their numbers in the bank (V,), ``None`` where there is none.
     """
 
     start: Tensor
     end: Tensor
     crop: Tensor
+    members: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.crop)
+
+    def __getitem__(self, index) -> 'Views':
+        """Return some of the views."""
+        parts = (self.start, self.end, self.crop, self.members)
+        return Views(*(None if v is None else v[index] for v in parts))
 
 
 @MODELS.register_module()
@@ -51,6 +58,13 @@ class PairedAugment(nn.Module):
         plain: Whether the picture itself comes first.
         fused: Whether both steps are one sampling. ``False`` samples twice,
             as the release does, which is slower and blurs.
+        mode: ``'random'`` draws new views in every call, ``'bank'`` takes
+            those of a call from a fixed set, so that what CLIP sees of a
+            target need not be computed again.
+        bank_size: Views in the set. The same size gives the same views.
+
+    Raises:
+        ValueError: ``mode`` is neither, or the bank is smaller than V.
     """
 
     def __init__(
@@ -62,22 +76,43 @@ class PairedAugment(nn.Module):
         fill: float = 0.0,
         plain: bool = True,
         fused: bool = True,
+        mode: str = 'random',
+        bank_size: int = 64,
     ) -> None:
         super().__init__()
+        if mode not in ('random', 'bank'):
+            raise ValueError(f"mode is {mode!r}, expected 'random' or 'bank'")
+        if mode == 'bank' and bank_size < num_views:
+            raise ValueError(
+                f'bank_size is {bank_size}, expected num_views={num_views} or '
+                'more'
+            )
+        self.mode, self.bank_size = mode, bank_size
+        self.banks: dict[tuple[int, int], Views] = {}
         self.num_views = num_views
         self.distortion_scale, self.crop_scale = distortion_scale, crop_scale
         self.size, self.fill = size, fill
         self.plain, self.fused = plain, fused
 
     def draw(self, height: int, width: int) -> Views:
-        """Draw views of pictures of a size, by torch's global generator.
+        """Draw views of pictures of a size, by torch's global generator."""
+        if self.mode == 'random':
+            return self.draw_new(height, width, self.num_views)
+        if (height, width) not in self.banks:
+            with torch.random.fork_rng(devices=()):
+                torch.manual_seed(0)  # a resumed run needs the same bank
+                bank = self.draw_new(height, width, self.bank_size)
+            bank.members = torch.arange(self.bank_size)
+            self.banks[height, width] = bank
+        some = torch.randperm(self.bank_size)[: self.num_views]
+        return self.banks[height, width][some]
 
-        The numbers are drawn in the release's order.
-        """
+    def draw_new(self, height: int, width: int, count: int) -> Views:
+        """Draw so many views, the numbers in the release's order."""
         picture = torch.empty(1, height, width)
         scale = (self.crop_scale, self.crop_scale)
         starts, ends, crops = [], [], []
-        for _ in range(self.num_views):
+        for _ in range(count):
             torch.rand(1)  # whether to change at all; the answer is yes
             start, end = transforms.RandomPerspective.get_params(
                 width, height, self.distortion_scale

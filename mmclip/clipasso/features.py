@@ -14,6 +14,7 @@ from mmclip.clip.image import CLIPImageEncoder
 from mmclip.clip.timm_tower import TimmTower
 from mmclip.clip.towers import ResNetTower, ViTTower, outputs_of
 from mmclip.clip.weights import SHAPES_CLIP
+from mmclip.clipasso.folding import fold_batch_norms
 from mmclip.registry import MODELS
 
 
@@ -28,6 +29,12 @@ class CLIPFeatures:
 
     layers: dict[str, Tensor]
     pooled: Tensor | None = None
+
+    def __len__(self) -> int:
+        """Return B."""
+        for value in (*self.layers.values(), self.pooled):
+            return len(value)
+        return 0
 
     def rows(self, index) -> 'CLIPFeatures':
         """Return the features of some pictures."""
@@ -52,9 +59,14 @@ class CLIPFeatureExtractor(nn.Module):
             token; ``'layer0'`` and on of a timm network.
         pooled: Whether the embedding is wanted.
         init_cfg: As in the encoder: weights read when a run starts.
+        fold: Whether a ResNet's batch norms are folded into its convolutions
+            and channels lie last in memory, which is quicker and the same but
+            for rounding. A built network is left as it is.
+        dtype: ``'bfloat16'`` computes in half precision where torch's
+            autocast does; what is seen is float32 all the same.
 
     Raises:
-        ValueError: The tower has no such layer.
+        ValueError: The tower has no such layer, or ``dtype`` is another.
     """
 
     def __init__(
@@ -65,8 +77,16 @@ class CLIPFeatureExtractor(nn.Module):
         layers: Sequence[str] = ('layer2', 'layer3'),
         pooled: bool = True,
         init_cfg: dict | None = None,
+        fold: bool = True,
+        dtype: str = 'float32',
     ) -> None:
         super().__init__()
+        if dtype not in ('float32', 'bfloat16'):
+            raise ValueError(
+                f"dtype is {dtype!r}, expected 'float32' or 'bfloat16'"
+            )
+        self.dtype = dtype
+        self.fold = fold and not isinstance(model, nn.Module)
         self.encoder = CLIPImageEncoder(model, pretrained, init_cfg=init_cfg)
         self.name = network_name(model, pretrained, init_cfg)
         self.ask_for(layers, pooled)
@@ -91,8 +111,23 @@ class CLIPFeatureExtractor(nn.Module):
 
     def forward(self, images: Tensor) -> CLIPFeatures:
         """Look at RGB pictures (B, 3, H, W) in [0, 1]."""
+        if self.dtype == 'float32':
+            return self.look(images)
+        with torch.autocast(images.device.type, torch.bfloat16):
+            seen = self.look(images)
+        layers = {name: value.float() for name, value in seen.layers.items()}
+        pooled = None if seen.pooled is None else seen.pooled.float()
+        return CLIPFeatures(layers, pooled)
+
+    def look(self, images: Tensor) -> CLIPFeatures:
+        """Do the same in the precision at hand."""
         x = self.encoder.normalise(images)
         tower = self.encoder.tower
+        if self.fold:  # not before its weights have been read
+            self.fold = False
+            if isinstance(tower, ResNetTower):
+                fold_batch_norms(tower.visual)
+                tower.visual.to(memory_format=torch.channels_last)
         if isinstance(tower, TimmTower):
             return self.look_with_timm(tower, x)
         modules = [layer_module(tower, name) for name in self.layers]

@@ -150,7 +150,16 @@ class SketchTrainLoop(BaseLoop):
         ):
             self.run_iter(batch)
         if self.progress.running.any():  # where the last step led
-            self.evaluate(self.model.strokes().copy(), self.model.evaluate())
+            self.evaluate(
+                self.model.strokes().copy(),
+                self.model.evaluate(),
+                self.model.settled,
+            )
+            if not self.model.settled:
+                self.runner.logger.warning(
+                    f'num_iters={self.num_iters} are too few: a loss was not '
+                    'done with changing the sketch'
+                )
         self.records = self.make_records(finished=True)
         for record in self.records:
             self.model.album[record.path] = record
@@ -202,15 +211,16 @@ class SketchTrainLoop(BaseLoop):
         )
         due = self.step % self.eval_interval == 0
         before = self.model.strokes().copy() if due else None
+        settled = self.model.settled
         try:
             outputs = self.model.train_step(batch, runner.optim_wrapper)
         except DivergedError as error:
             raise DivergedError(self.diverged(error)) from error
         if due:
             losses = self.model.evaluated
-            self.evaluate(
-                before, self.model.evaluate() if losses is None else losses
-            )
+            if losses is None:
+                losses = self.model.evaluate(before)
+            self.evaluate(before, losses, settled)
         runner.call_hook(
             'after_train_iter',
             batch_idx=self._iter,
@@ -221,9 +231,9 @@ class SketchTrainLoop(BaseLoop):
             self.leave()
         self._iter += 1
 
-    def evaluate(self, strokes, losses) -> None:
+    def evaluate(self, strokes, losses, settled: bool) -> None:
         """Take in what the sketches are worth and tell the hooks."""
-        improved = self.progress.update(self.step, losses, strokes)
+        improved = self.progress.update(self.step, losses, strokes, settled)
         self.records = self.make_records()
         self.runner.call_hook('after_sketch_eval', improved=improved)
 

@@ -41,11 +41,16 @@ class SketchProgress:
         self.iteration = torch.full((count,), -1)
         self.close = torch.zeros(count, dtype=torch.long)
         self.running = torch.ones(count, dtype=torch.bool)
+        self.settled = True
         self.strokes: Strokes | None = None
         self.history: list[tuple[int, Tensor]] = []
 
     def update(
-        self, iteration: int, losses: Tensor, strokes: Strokes
+        self,
+        iteration: int,
+        losses: Tensor,
+        strokes: Strokes,
+        settled: bool = True,
     ) -> Tensor:
         """Take in an evaluation.
 
@@ -53,12 +58,18 @@ class SketchProgress:
             iteration: How many steps the strokes had made.
             losses: Theirs (M,).
             strokes: As they were evaluated.
+            settled: Whether they are of the kind that is wanted in the end.
+                What was best before the first that is gets forgotten.
 
         Returns:
             Which have a new best (M,).
         """
         losses = losses.detach().float().cpu()
         self.history.append((iteration, losses))
+        if settled and not self.settled:
+            self.loss.fill_(torch.inf)
+            self.close.zero_()
+        self.settled = settled
         better = self.running & (self.loss - losses > self.min_delta)
         near = self.running & ((losses - self.loss).abs() <= self.min_delta)
         self.close[near] += 1
@@ -70,7 +81,8 @@ class SketchProgress:
             self.strokes = strokes
         for kept, new in zip(self.strokes, strokes):
             kept[better] = new[better]
-        self.running &= self.close < self.patience
+        if settled:
+            self.running &= self.close < self.patience
         return better
 
     def best_of(self, rows: range) -> int:
@@ -84,6 +96,7 @@ class SketchProgress:
             iteration=self.iteration,
             close=self.close,
             running=self.running,
+            settled=self.settled,
             strokes=None if self.strokes is None else list(self.strokes),
             history=[[k, losses] for k, losses in self.history],
         )
@@ -92,6 +105,7 @@ class SketchProgress:
         """Go on from what :meth:`state_dict` returned."""
         for name in ('loss', 'iteration', 'close', 'running'):
             setattr(self, name, state[name].cpu())
+        self.settled = state['settled']
         strokes = state['strokes']
         self.strokes = strokes and Strokes(*(v.cpu() for v in strokes))
         self.history = [(k, losses.cpu()) for k, losses in state['history']]

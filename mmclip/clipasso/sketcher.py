@@ -11,6 +11,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmclip.clip.image import CLIPImageEncoder
+from mmclip.clipasso.augmentation import Views
 from mmclip.clipasso.features import (
     CLIPFeatures,
     fingerprint,
@@ -129,6 +130,8 @@ class CLIPassoSketcher(BaseModel):
         self.strokes = StrokeParameters(
             num_strokes, num_segments, width, optimise, capacity=num_seeds
         )
+        for loss in self.losses:
+            loss.reserve(num_seeds, num_strokes)
         self.num_strokes, self.num_seeds, self.seed = (
             num_strokes,
             num_seeds,
@@ -136,6 +139,7 @@ class CLIPassoSketcher(BaseModel):
         )
         self.width = width
         self.images = self.masks = self.plain_target = None
+        self.fingerprint, self.kept_targets = None, {}
         self.samples, self.start_maps, self.album = [], [], {}
         self.register_load_state_dict_post_hook(forget_frozen)
 
@@ -144,7 +148,10 @@ class CLIPassoSketcher(BaseModel):
 
         Sketches so far are lost.
         """
-        self.strokes.reserve(num_images * self.num_seeds)
+        capacity = num_images * self.num_seeds
+        self.strokes.reserve(capacity)
+        for loss in self.losses:
+            loss.reserve(capacity, self.num_strokes)
 
     @property
     def seeds(self) -> list[int]:
@@ -176,14 +183,20 @@ class CLIPassoSketcher(BaseModel):
         self.masks = None
         if all(mask is not None for mask in masks):
             self.masks = torch.stack(masks).to(self.images)
-        self.start_maps = self.find_starts()
-        if fresh:
-            self.start_strokes()
         self.strokes.count = len(self.images) * self.num_seeds
-        self.fingerprint = fingerprint(self.extractor.encoder)
+        if self.fingerprint is None:  # norms are folded at the first look
+            self.fingerprint = fingerprint(self.extractor.encoder)
         self.plain_target = self.extractor.look_at_target(self.images)
+        self.kept_targets = {}
         for loss in self.losses:
             loss.begin(self)
+        self.start_maps = self.find_starts()
+        for loss in self.losses:
+            self.start_maps = loss.weigh_starts(self.start_maps)
+        if fresh:
+            self.start_strokes()
+        for loss in self.losses if fresh else ():
+            loss.start(self)
 
     def find_starts(self) -> list:
         """Return where strokes may start, (H, W) of each image."""
@@ -225,46 +238,94 @@ class CLIPassoSketcher(BaseModel):
         image = self.rasterizer(*strokes, size=self.size, background=white)
         return image[:, :3]
 
-    def look(self, strokes: Strokes, views=None) -> Scene:
+    def look(
+        self,
+        strokes: Strokes,
+        views: Views | None = None,
+        target: CLIPFeatures | None = None,
+        owner: Tensor | None = None,
+    ) -> Scene:
         """Draw strokes and see them beside the targets.
 
         Args:
             strokes: Of the M sketches.
             views: How to look; ``None`` takes the plain view alone.
+            target: What the targets look like, where that is known.
+            owner: Which image each sketch is of, (M,); as at work by default.
         """
+        owner = self.owner if owner is None else owner
         sketch = self.draw(strokes)
-        plain, shown = True, sketch
-        if views is not None:
-            plain = self.augment.plain
-            (shown,) = self.augment(sketch, views=views)
-        sketch_features = self.extractor(shown)
-        target = self.target_features(views)
+        shown = self.show(sketch, views)
+        target = self.target_features(views) if target is None else target
+
+        def draw_again(other: Strokes, plain: bool = False) -> Scene:
+            if plain:
+                return self.look(other, owner=owner)
+            return self.look(other, views, target, owner)
+
         return Scene(
             strokes=strokes,
             sketch=sketch,
             images=self.images,
-            owner=self.owner,
+            owner=owner,
             masks=self.masks,
             views=views,
-            plain=plain,
-            sketch_features=sketch_features,
+            plain=views is None or self.augment.plain,
+            sketch_features=self.extractor(shown),
             target_features=target.rows(
-                each_view(self.owner, len(self.images), len(shown))
+                each_view(owner, len(self.images), len(shown))
             ),
-            draw_again=lambda other: self.look(other, views),
+            draw_again=draw_again,
+            see=lambda pictures, kept=None: self.see(pictures, views, kept),
+            show=lambda pictures: self.show(pictures, views),
         )
 
-    def target_features(self, views=None) -> CLIPFeatures:
+    def show(self, pictures: Tensor, views: Views | None) -> Tensor:
+        """Show pictures in all views, or as they are."""
+        if views is None:
+            return pictures
+        return self.augment(pictures, views=views)[0]
+
+    def see(
+        self, pictures: Tensor, views: Views | None, kept: dict | None = None
+    ) -> CLIPFeatures:
+        """Look at pictures (B, 3, H, W) without a graph, (K * B).
+
+        Args:
+            pictures: RGB in [0, 1].
+            views: As for :meth:`look`.
+            kept: What was seen of them so far, by the views' numbers in
+                their bank (-1 for the plain one); it is added to.
+        """
+        if views is None or views.members is None or kept is None:
+            return self.extractor.look_at_target(self.show(pictures, views))
+        if self.augment.plain and -1 not in kept:
+            kept[-1] = self.extractor.look_at_target(pictures)
+        members = views.members.tolist()
+        new = [k for k, member in enumerate(members) if member not in kept]
+        if new:
+            shown = self.show(pictures, views[new])[
+                -len(new) * len(pictures) :
+            ]
+            seen = self.extractor.look_at_target(shown)
+            for row, k in enumerate(new):
+                one = slice(row * len(pictures), (row + 1) * len(pictures))
+                kept[members[k]] = seen.rows(one)
+        wanted = [-1, *members] if self.augment.plain else members
+        return joined([kept[member] for member in wanted])
+
+    def target_features(self, views: Views | None = None) -> CLIPFeatures:
         """See the targets (K * B pictures); the plain ones are kept."""
         if views is None:
             return self.plain_target
-        (shown,) = self.augment(self.images, views=views)
-        if not self.augment.plain:
-            return self.extractor.look_at_target(shown)
+        if views.members is not None or not self.augment.plain:
+            self.kept_targets[-1] = self.plain_target
+            return self.see(self.images, views, self.kept_targets)
         if not len(views):
             return self.plain_target
-        rest = self.extractor.look_at_target(shown[len(self.images) :])
-        return joined(self.plain_target, rest)
+        shown = self.show(self.images, views)[len(self.images) :]
+        rest = self.extractor.look_at_target(shown)
+        return joined([self.plain_target, rest])
 
     def forward(
         self,
@@ -295,7 +356,10 @@ class CLIPassoSketcher(BaseModel):
         if mode != 'loss':
             raise RuntimeError(f'mode is {mode!r}, not loss, tensor, predict')
         views = self.augment and self.augment.draw(*self.size)
-        return self.measure(self.look(self.strokes(), views))
+        strokes = self.strokes()
+        for loss in self.losses:
+            strokes = loss.prepare(strokes)
+        return self.measure(self.look(strokes, views))
 
     def measure(self, scene: Scene) -> dict[str, Tensor]:
         """Return all losses of a scene, (M,) each.
@@ -313,10 +377,29 @@ class CLIPassoSketcher(BaseModel):
         return losses
 
     @torch.no_grad()
-    def evaluate(self) -> Tensor:
-        """Return the loss of the plain view alone (M,)."""
-        self.measure(self.look(self.strokes()))
-        return self.evaluated
+    def evaluate(
+        self, strokes: Strokes | None = None, owner: Tensor | None = None
+    ) -> Tensor:
+        """Return the loss of the plain view alone (M,).
+
+        Args:
+            strokes: Others than those at work, of any number of sketches.
+            owner: Which image each of them is of; as at work by default.
+        """
+        strokes = self.strokes() if strokes is None else strokes
+        strokes = Strokes(*(v.to(self.images.device) for v in strokes))
+        scene = self.look(strokes, owner=owner)
+        return sum(
+            values
+            for loss in self.losses
+            if loss.evaluated
+            for values in loss.measure(scene).values()
+        )
+
+    @property
+    def settled(self) -> bool:
+        """Return whether all losses are, as of :class:`SketchLoss`."""
+        return all(loss.settled for loss in self.losses)
 
     def train_step(self, data: dict, optim_wrapper) -> dict[str, Tensor]:
         """Move the strokes once; return mean losses for the log.
@@ -338,6 +421,8 @@ class CLIPassoSketcher(BaseModel):
             )
         optim_wrapper.update_params(total)
         self.strokes.keep_in_range()
+        for loss in self.losses:
+            loss.after_step(self)
         return self.parse_losses(losses)[1]
 
     def recall(self, sample):
@@ -392,15 +477,15 @@ def each_view(owner: Tensor, images: int, shown: int) -> Tensor:
     return (first[:, None] + owner).flatten()
 
 
-def joined(first: CLIPFeatures, second: CLIPFeatures) -> CLIPFeatures:
-    """Join the features of two batches."""
+def joined(parts: Sequence[CLIPFeatures]) -> CLIPFeatures:
+    """Join the features of several batches."""
     layers = {
-        name: torch.cat([value, second.layers[name]])
-        for name, value in first.layers.items()
+        name: torch.cat([part.layers[name] for part in parts])
+        for name in parts[0].layers
     }
-    if first.pooled is None:
+    if parts[0].pooled is None:
         return CLIPFeatures(layers)
-    return CLIPFeatures(layers, torch.cat([first.pooled, second.pooled]))
+    return CLIPFeatures(layers, torch.cat([part.pooled for part in parts]))
 
 
 def forget_frozen(module: nn.Module, keys) -> None:

@@ -179,15 +179,21 @@ class RandomStrokeInit(SaliencyStrokeInit):
 
     Args:
         num_segments: S.
+        on_ink: Whether a pixel is as probable as it is dark, for line
+            drawings.
     """
 
-    def __init__(self, num_segments: int = 1) -> None:
+    def __init__(self, num_segments: int = 1, on_ink: bool = False) -> None:
         super().__init__(num_segments=num_segments)
+        self.on_ink = on_ink
 
     def probabilities(self, encoder, image: Tensor) -> np.ndarray:
-        """Return the same for all pixels, float64 (H, W)."""
-        height, width = image.shape[1:]
-        return np.full((height, width), 1 / (height * width))
+        """Return the probability of each pixel, float64 (H, W)."""
+        share = np.ones(image.shape[1:])
+        if self.on_ink:
+            ink = 1 - image.mean(dim=0).cpu().numpy().astype(np.float64)
+            share = ink if ink.sum() > 0 else share
+        return share / share.sum()
 
 
 @TASK_UTILS.register_module()

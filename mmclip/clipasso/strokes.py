@@ -37,8 +37,28 @@ class Strokes(NamedTuple):
         return Strokes(*(v.detach().to('cpu', copy=True) for v in self))
 
     def drawing(self, number: int, size: tuple[int, int]) -> Drawing:
-        """Return one sketch on a canvas of (H, W)."""
-        return Drawing(*(v[number].detach().cpu() for v in self), size)
+        """Return one sketch on a canvas of (H, W), less invisible strokes."""
+        seen = self.rgba[number, :, 3] > 0
+        return Drawing(*(v[number][seen].detach().cpu() for v in self), size)
+
+
+def first_strokes(strokes: Strokes, count: Tensor) -> Strokes:
+    """Hide all strokes but the first ones.
+
+    Args:
+        strokes: Of M sketches.
+        count: How many of each are left (M,).
+    """
+    number = torch.arange(strokes.width.shape[1], device=count.device)
+    return keep_strokes(strokes, number < count[:, None])
+
+
+def keep_strokes(strokes: Strokes, kept: Tensor) -> Strokes:
+    """Hide strokes by making them transparent; ``kept`` is bool (M, N)."""
+    rgba = strokes.rgba
+    opacity = torch.where(kept, rgba[..., 3], 0)
+    rgba = torch.cat([rgba[..., :3], opacity[..., None]], dim=2)
+    return strokes._replace(rgba=rgba)
 
 
 class StrokeParameters(nn.Module):
@@ -103,6 +123,8 @@ class StrokeParameters(nn.Module):
             setattr(self, name, parameter)
         frozen = torch.zeros(capacity, strokes, dtype=torch.bool)
         self.register_buffer('frozen', frozen.to(device))
+        order = torch.arange(strokes).repeat(capacity, 1)
+        self.register_buffer('order', order.to(device))
         self.count = 0
 
     @property
@@ -139,18 +161,42 @@ class StrokeParameters(nn.Module):
         self.width[:count] = stacked([d.width for d in drawings], self)
         rgba = stacked([d.rgba for d in drawings], self)
         self.color[:count], self.opacity[:count] = rgba[..., :3], rgba[..., 3]
+        self.order[:] = torch.arange(self.shape[0], device=self.order.device)
         self.frozen.zero_()
         if frozen is not None:
             self.frozen[:count] = frozen.to(self.frozen.device)
 
     def forward(self) -> Strokes:
-        """Return the strokes of the M sketches at work."""
+        """Return the strokes of the M sketches at work, in their order."""
+        sketch = torch.arange(self.count, device=self.order.device)[:, None]
+        order = self.order[: self.count]
         points, width, color, opacity = (
-            hold(getattr(self, kind)[: self.count], self.frozen[: self.count])
+            hold(getattr(self, kind)[: self.count], self.frozen[: self.count])[
+                sketch, order
+            ]
             for kind in KINDS
         )
         rgba = torch.cat([color, opacity[..., None]], dim=2)
         return Strokes(points, width, rgba)
+
+    @torch.no_grad()
+    def drop(self, dropped: Tensor) -> None:
+        """Take strokes off their sketches for good, bool (M, N)."""
+        sketch, place = dropped.nonzero(as_tuple=True)
+        stroke = self.order[sketch, place]
+        self.opacity[sketch, stroke] = 0
+        self.frozen[sketch, stroke] = True
+
+    def arrange(self, sketch: int, order: Sequence[int]) -> None:
+        """Draw the strokes of a sketch in another order.
+
+        The parameters stay in their places, so an optimiser need not know.
+
+        Args:
+            sketch: Which.
+            order: Places in the order so far, the first to draw first.
+        """
+        self.order[sketch] = self.order[sketch][list(order)]
 
     @torch.no_grad()
     def keep_in_range(self) -> None:

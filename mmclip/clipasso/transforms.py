@@ -60,13 +60,18 @@ class ApplyForegroundMask:
         model: For ``'model'``: settings of
             :class:`mmclip.clipasso.foreground.ForegroundModel`, such as
             ``dict(config=..., checkpoint=...)`` of mmdet, mmseg or our LSeg.
+        whiten: Whether the background turns white. ``False`` only adds the
+            mask, for losses that know what to do with it.
 
     Raises:
         ValueError: The mask is empty, not there, or ``source`` unknown.
     """
 
     def __init__(
-        self, source: str = 'given', model: dict | None = None
+        self,
+        source: str = 'given',
+        model: dict | None = None,
+        whiten: bool = True,
     ) -> None:
         sources = ('alpha', 'file', 'model', 'given')
         if source not in sources:
@@ -78,7 +83,7 @@ class ApplyForegroundMask:
                 "source='model' and model=dict(config=..., checkpoint=...) "
                 'belong together'
             )
-        self.source, self.model = source, model
+        self.source, self.model, self.whiten = source, model, whiten
         self._network = None
 
     def __call__(self, results: dict) -> dict:
@@ -87,9 +92,11 @@ class ApplyForegroundMask:
         if mask is None:
             return results
         try:
-            results['image'] = keep_foreground(results['image'], mask)
+            on_white = keep_foreground(results['image'], mask)
         except ValueError as error:
             raise ValueError(f'{results["img_path"]}: {error}') from error
+        if self.whiten:
+            results['image'] = on_white
         results['mask'] = mask
         return results
 

@@ -12,6 +12,16 @@ from mmclip.clipasso.curves import elevate, path_segments
 from mmclip.registry import MODELS
 from tests.clipasso.conftest import BLACK
 
+
+@pytest.fixture(params=['torch', 'numba'], autouse=True, scope='module')
+def backend(request):
+    """Every test here draws with either backend."""
+    with pytest.MonkeyPatch.context() as patch:
+        defaults = (3, 1, request.param)
+        patch.setattr(AnalyticRasterizer.__init__, '__defaults__', defaults)
+        yield request.param
+
+
 CASES = Path(__file__).parents[1] / 'golden/cases/clipasso'
 
 
@@ -320,3 +330,8 @@ def test_wrong_shapes_are_named():
 def test_it_is_built_from_a_config():
     raster = MODELS.build(dict(type='mmclip.AnalyticRasterizer', samples=2))
     assert raster.samples == 2
+
+
+def test_each_backend_is_the_one_that_draws(backend):
+    drawn = AnalyticRasterizer().strokes_on(torch.device('cpu')).__name__
+    assert drawn == dict(torch='Strokes', numba='NumbaStrokes')[backend]
