@@ -35,7 +35,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Describe the options."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     add = parser.add_argument
-    add('--method', nargs='+', choices=METHODS, default=list(METHODS))
+    usual = [name for name, method in METHODS.items() if not method.variant]
+    add('--method', nargs='+', choices=METHODS, default=usual)
     add('--seeds', type=positive, default=5, metavar='S')
     add('--iters', type=positive, help='training iterations; default: config')
     add('--images', type=positive, help='test scenes; default: config')

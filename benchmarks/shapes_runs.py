@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +36,7 @@ SAVING = [  # what a kill may cost; one file stays whole if another is cut off
     'default_hooks.checkpoint.max_keep_ckpts=2',
 ]
 ALL = '(base,novel,unseen)'
+UNTRAINED = 'none'
 BOXES, PIXELS = 'AP50 of boxes', 'mIoU of pixels'
 LOGGED = {  # how a metric names a group's figure, and its unit
     BOXES: ('coco/bbox_{}_mAP_50', 1),
@@ -50,6 +51,8 @@ class Method(NamedTuple):
     config: str
     options: tuple[str, ...] = ()
     measure: str = BOXES
+    weights_of: str | None = None  # that method's, or UNTRAINED; None: own
+    variant: bool = False  # run where it is asked for alone
 
 
 METHODS = {
@@ -70,6 +73,55 @@ METHODS = {
         "LSeg with a frozen CLIP's dense scores in testing",
         'lseg_shapes-clip-dpt-dense_shapes',
         measure=PIXELS,
+        weights_of='lseg',
+    ),
+    'clip-dense': Method(
+        'shapes-clip alone, nothing trained (value path, as MaskCLIP)',
+        'clip-dense_shapes-clip_shapes',
+        measure=PIXELS,
+        weights_of=UNTRAINED,
+        variant=True,
+    ),
+    'lseg-prompts': Method(
+        'LSeg, a template drawn for each name at each step',
+        'lseg_shapes-clip-dpt-prompts_shapes',
+        measure=PIXELS,
+        variant=True,
+    ),
+    'lseg-captions': Method(
+        'LSeg with captions of base and novel names beside the masks',
+        'lseg_shapes-clip-dpt-captions_shapes',
+        measure=PIXELS,
+        variant=True,
+    ),
+    'lseg-captions-dense': Method(
+        "the same with a frozen CLIP's dense scores in testing",
+        'lseg_shapes-clip-dpt-dense_shapes',
+        measure=PIXELS,
+        weights_of='lseg-captions',
+        variant=True,
+    ),
+    'lseg-tuned': Method(
+        "LSeg, shapes-clip's image tower trained along at a tenth of the rate",
+        'lseg_shapes-clip-dpt_shapes',
+        (
+            'model.backbone.frozen=False',
+            'optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=0.1',
+        ),
+        measure=PIXELS,
+        variant=True,
+    ),
+    'lseg-scratch': Method(
+        'LSeg, the same ResNet from random weights in place of CLIP',
+        'lseg_shapes-clip-dpt_shapes',
+        (
+            'model.backbone._delete_=True',
+            'model.backbone.type=mmseg.ResNet',
+            'model.backbone.depth=18',
+            'model.backbone.base_channels=16',
+        ),
+        measure=PIXELS,
+        variant=True,
     ),
 }
 
@@ -109,11 +161,14 @@ class Run:
         images = (
             self.images or config['val_dataloader']['dataset']['num_images']
         )
+        trained_on = 'train_dataloader.dataset.'
+        if 'datasets' in config['train_dataloader']['dataset']:
+            trained_on += 'datasets.0.'
         options = [
             f'randomness.seed={self.seed}',
             f'train_cfg.max_iters={iters}',
             f'train_cfg.val_interval={iters}',
-            'train_dataloader.dataset.seed=0',
+            f'{trained_on}seed=0',
             *method.options,
         ]
         for loader in ('val', 'test'):
@@ -121,13 +176,24 @@ class Run:
                 f'{loader}_dataloader.dataset.seed=1',
                 f'{loader}_dataloader.dataset.num_images={images}',
             ]
-        return dict(
+        found = dict(
             config=method.config,
             digest=digest(config),
             options=options,
             iters=iters,
             images=images,
         )
+        if self.trained is not None:
+            found['weights'] = self.trained.settings
+        return found
+
+    @property
+    def trained(self) -> 'Run | None':
+        """Return the run of another method whose weights are tested."""
+        source = METHODS[self.method].weights_of
+        if source in (None, UNTRAINED):
+            return None
+        return replace(self, method=source)
 
     def command(self, job: str, *arguments: str) -> list[str]:
         """Return the command line of the job 'train' or 'test'."""
@@ -239,7 +305,10 @@ def measure(run: Run, show: Callable[[int], object]) -> dict[str, float]:
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     save_json(run.folder / 'settings.json', run.settings)
-    if logged_figures(run.folder) is None:
+    if METHODS[run.method].weights_of is not None:
+        if logged_figures(run.folder) is None:
+            execute(run.command('test', weights(run)), run.folder, show)
+    elif logged_figures(run.folder) is None:
         execute(run.command('train', '--resume'), run.folder, show)
     if logged_figures(run.folder) is None:
         # cut off between its last step and its figures: nothing is left to
@@ -254,6 +323,18 @@ def measure(run: Run, show: Callable[[int], object]) -> dict[str, float]:
         )
     save_json(run.folder / 'result.json', dict(run.settings, figures=figures))
     return kept_figures(run)
+
+
+def weights(run: Run) -> str:
+    """Return the checkpoint of a run that trains nothing itself.
+
+    The other method's run is done first where that is not done yet.
+    """
+    if run.trained is None:
+        return UNTRAINED
+    if kept_figures(run.trained) is None:
+        measure(run.trained, lambda _: None)
+    return (run.trained.folder / 'last_checkpoint').read_text().strip()
 
 
 def kept_figures(run: Run) -> dict[str, float] | None:

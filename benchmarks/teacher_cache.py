@@ -1,10 +1,12 @@
 """Time the reading of teacher embeddings against one .pth file an image.
 
 Both sides hold the same half-precision embeddings of the same proposals. They
-are timed as stored (boxes and embeddings copied to memory) and ready for use
-(float32, of unit length; our side also checks each row), and take turns image
-by image in a random order. "In a zip" is DetPro's way: float32 files in one
-archive. Files are in the page cache. Ends with 1 where the two sides differ.
+are timed "in a pipeline" (what a training pipeline holds afterwards; our side
+has views of the shards, whose bytes nobody has touched), "in memory" (our
+side copies them too) and "ready" (float32, of unit length; our side also
+checks each row). They take turns image by image in a random order. "In a zip"
+is DetPro's way: float32 files in one archive, against ours in memory. Files
+are in the page cache. Ends with 1 where the two sides differ.
 
 Symbols: N boxes an image, D embedding width.
 """
@@ -23,7 +25,9 @@ import torch.nn.functional as F
 from rich.console import Console
 from rich.progress import track
 
-from mmclip.vild.shards import open_folder, shard_ranges, write_shard
+from mmclip.clip.folders import open_folder
+from mmclip.vild.distillation_targets import unit_rows
+from mmclip.vild.shards import shard_ranges, write_shard
 from mmclip.vild.teacher_cache import FORMAT, VERSION, TeacherCache
 
 WANTED = 20  # times faster than .pth
@@ -91,7 +95,14 @@ def load_zip(archive: ZipFile, index: int) -> tuple:
 
 def load_shards(cache: TeacherCache, index: int) -> tuple:
     """Read one image from the shards, as stored, copied."""
-    return tuple(map(np.array, cache.rows(index, None, 'box', 'emb')))
+    return tuple(map(np.array, cache.of(index)))
+
+
+def ready_shards(cache: TeacherCache, index: int) -> tuple:
+    """Read one image from the shards, ready for use."""
+    box, emb = cache.of(index)
+    rows = torch.from_numpy(emb).float()
+    return np.array(box), unit_rows(rows, index).numpy()
 
 
 def measure(folder: Path, images: int, passes: int) -> tuple[dict, float]:
@@ -105,11 +116,15 @@ def measure(folder: Path, images: int, passes: int) -> tuple[dict, float]:
     cache, gap = TeacherCache(folder / 'cache'), 0.0
     archive = ZipFile(folder / 'pth.zip')
     ways = {
-        'as stored': (
+        'in a pipeline': (lambda i: load_pth(folder, i), cache.of),
+        'in memory': (
             lambda i: load_pth(folder, i),
             lambda i: load_shards(cache, i),
         ),
-        'ready for use': (lambda i: ready_pth(folder, i), cache.of),
+        'ready': (
+            lambda i: ready_pth(folder, i),
+            lambda i: ready_shards(cache, i),
+        ),
         'in a zip': (
             lambda i: load_zip(archive, i),
             lambda i: load_shards(cache, i),

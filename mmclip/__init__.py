@@ -9,10 +9,11 @@ from importlib import import_module
 from mmclip import compat
 
 __version__ = '0.1.0'
-__all__ = ['detect', 'sketch', '__version__']
+__all__ = ['detect', 'segment', 'sketch', '__version__']
 
 _LAZY = {
     'detect': 'mmclip.inference.detector',
+    'segment': 'mmclip.inference.segmentor',
     'sketch': 'mmclip.inference.sketcher',
 }
 

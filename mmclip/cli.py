@@ -6,7 +6,12 @@ import sys
 from pathlib import Path
 
 from mmclip import __version__, jobs
-from mmclip.inference import export, sketch_command
+from mmclip.inference import (
+    export,
+    groups,
+    segment_command,
+    sketch_command,
+)
 
 USER_ERRORS = (ValueError, OSError, ImportError, RuntimeError)
 
@@ -33,12 +38,27 @@ def build_parser() -> argparse.ArgumentParser:
     add_detect_options(
         command('detect', detect, 'Find what a text names in pictures.')
     )
+    groups.add_groups_options(
+        command('groups', groups.run, "Draw a GroupViT's groups on pictures.")
+    )
+    segment_command.add_segment_options(
+        command(
+            'segment',
+            segment_command.segment,
+            'Give every pixel of pictures one of the names of a text.',
+        )
+    )
+    segment_command.add_embed_options(
+        command(
+            'embed-pixels',
+            segment_command.embed,
+            'Write the pixel embeddings of pictures.',
+        )
+    )
     jobs.add_train_options(command('train', jobs.train, 'Train a config.'))
     jobs.add_test_options(command('test', jobs.test, 'Test a checkpoint.'))
     export.add_export_options(
-        command(
-            'export', export.run, 'Write a detector and its names as ONNX.'
-        )
+        command('export', export.run, 'Write a model and its names as ONNX.')
     )
     sketch_command.add_options(
         command(
@@ -126,7 +146,8 @@ def add_convert_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'source',
         metavar='SRC',
-        help="groupvit: a checkpoint of the authors', Hugging Face's or ours; "
+        help="glip: microsoft's checkpoint or mmdet's; "
+        "groupvit: a checkpoint of the authors', Hugging Face's or ours; "
         'lseg: a Lightning checkpoint or its state dict; vild: a '
         'TensorFlow checkpoint (its prefix, .index or folder), or an .npz of '
         'its variables',
@@ -157,6 +178,15 @@ def add_convert_options(parser: argparse.ArgumentParser) -> None:
         default='ours',
         help='groupvit: whose layout is written',
     )
+
+
+def convert_glip(args):
+    """Convert a GLIP of microsoft's or OpenMMLab's; return the report."""
+    from mmclip.glip.convert import convert_release, read_published, recipe_for
+
+    state = read_published(args.source)
+    args.config = args.config or recipe_for(state)
+    return convert_release(state, args.target, read_config(args))
 
 
 def convert_groupvit(args):
@@ -190,7 +220,12 @@ def convert_vild(args):
     )
 
 
-CONVERT = dict(groupvit=convert_groupvit, lseg=convert_lseg, vild=convert_vild)
+CONVERT = dict(
+    glip=convert_glip,
+    groupvit=convert_groupvit,
+    lseg=convert_lseg,
+    vild=convert_vild,
+)
 
 
 def convert(args) -> int:

@@ -62,7 +62,11 @@ def add_train_options(parser: ArgumentParser) -> None:
 def add_test_options(parser: ArgumentParser) -> None:
     """Add the options of the testing job."""
     add_common_options(parser)
-    parser.add_argument('checkpoint', help='.pth or .safetensors file')
+    parser.add_argument(
+        'checkpoint',
+        help=".pth or .safetensors file; 'none' for a model that is "
+        'complete without one',
+    )
     parser.add_argument(
         '--out',
         metavar='FILE.pkl',
@@ -112,7 +116,8 @@ def train(args: Namespace) -> dict:
 def test(args: Namespace) -> dict:
     """Test a checkpoint as the options say; return the metrics."""
     cfg = load_config(args)
-    cfg.load_from = existing(args.checkpoint, 'the checkpoint')
+    if args.checkpoint != 'none':
+        cfg.load_from = existing(args.checkpoint, 'the checkpoint')
     if args.out:
         dump_predictions(cfg, args.out)
     if args.show_dir:

@@ -103,14 +103,21 @@ TASK_UTILS = _child(root.TASK_UTILS, 'mmclip.models')
 DATA = (
     'mmclip.clipasso.dataset',
     'mmclip.data.ov_datasets',
+    'mmclip.data.ov_seg_dataset',
+    'mmclip.data.pair_stream',
+    'mmclip.data.semantic_datasets',
     'mmclip.data.shapes_dataset',
+    'mmclip.data.shapes_pairs',
     'mmclip.data.transfer_datasets',
+    'mmclip.data.zero_shot_segmentation',
+    'mmclip.lseg.captioned_images',
     'mmclip.lseg.zero_shot_datasets',
 )
 DATASETS = _child(root.DATASETS, *DATA)
 TRANSFORMS = _child(
     root.TRANSFORMS,
     'mmclip.clipasso.transforms',
+    'mmclip.glip.transforms',
     'mmclip.groupvit.transforms',
     'mmclip.vild.transforms',
 )
@@ -120,8 +127,15 @@ METRICS = _child(
     'mmclip.clipasso.metrics',
     'mmclip.lseg.zero_shot_metric',
 )
+EVALUATOR = _child(root.EVALUATOR, 'mmclip.evaluation')
 HOOKS = _child(
-    root.HOOKS, 'mmclip.hooks', 'mmclip.clipasso.loop', 'mmclip.clipasso.hooks'
+    root.HOOKS,
+    'mmclip.hooks',
+    'mmclip.data.pair_hook',
+    'mmclip.clipasso.hooks',
+    'mmclip.clipasso.loop',
+    'mmclip.glip.tuning',
+    'mmclip.groupvit.pictures',
 )
 LOOPS = _child(root.LOOPS, 'mmclip.clipasso.loop')
 

@@ -24,6 +24,20 @@ PALETTE = np.array(
 )
 
 
+def colour_of(index: int) -> np.ndarray:
+    """Return the RGB colour of the ``index``-th name; uint8 (3,).
+
+    The palette's own come first; further ones turn around the colour circle
+    by the golden section, so that all differ.
+    """
+    if index < len(PALETTE):
+        return PALETTE[index]
+    hue = index * 0.618034 % 1 * 180  # OpenCV's circle has 180 steps
+    value = 230 - 35 * (index % 3)
+    hsv = np.array([[[hue, 200, value]]], np.uint8)
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0]
+
+
 def draw_detections(
     image: np.ndarray, boxes, names, scores=None, masks=None, min_side: int = 0
 ) -> np.ndarray:
@@ -185,7 +199,7 @@ def draw_segmentation(
     )
     shown = seen_names(label, names)
     order = order or shown
-    colours = [PALETTE[order.index(n) % len(PALETTE)] for n in shown]
+    colours = [colour_of(order.index(n)) for n in shown]
     for name, colour in zip(shown, colours):
         mask = label == list(names).index(name)
         tint = 0.5 * picture[mask] + 0.5 * colour
@@ -205,12 +219,13 @@ def seen_names(label: np.ndarray, names) -> list[str]:
     return sorted(counts, key=counts.get, reverse=True)
 
 
-def legend(names, colours, size, line: int = 20, most: int = 8) -> np.ndarray:
+def legend(names, colours, size, line: int = 20, most: int = 24) -> np.ndarray:
     """Write ``names`` in their colours, two columns, as wide as ``size``."""
     shown = list(names[:most])
     if len(names) > most:
         shown[-1] = f'and {len(names) - most + 1} more'
-    field = np.full((line * (most // 2), size[0], 3), 255, np.uint8)
+    rows = max(4, -(-len(shown) // 2))
+    field = np.full((line * rows, size[0], 3), 255, np.uint8)
     for i, name in enumerate(shown):
         x, y = (i % 2) * (size[0] // 2), (i // 2 + 1) * line
         corners = (x + 3, y - 14), (x + 15, y - 4)
@@ -229,14 +244,20 @@ def legend(names, colours, size, line: int = 20, most: int = 8) -> np.ndarray:
 
 
 def save_picture(path, picture: np.ndarray) -> None:
-    """Write an RGB picture, whole or not at all; the folder is made.
+    """Write a picture, whole or not at all; the folder is made.
+
+    Args:
+        path: The file; its ending says the format.
+        picture: RGB (H, W, 3), or a map (H, W) of uint8 or uint16.
 
     Raises:
         OSError: The picture cannot be written there.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    ok, data = cv2.imencode(path.suffix or '.png', picture[..., ::-1])
+    if picture.ndim == 3:
+        picture = picture[..., ::-1]
+    ok, data = cv2.imencode(path.suffix or '.png', picture)
     if not ok:
         raise OSError(f'{path}: cannot write a picture of this type')
     partial = path.with_name(f'.{path.name}.{os.getpid()}')

@@ -45,6 +45,13 @@ def test_settings_can_be_changed_from_outside():
     assert jobs.load_config(args).train_cfg.max_iters == 3
 
 
+def test_a_model_that_is_never_trained_needs_no_checkpoint(monkeypatch):
+    seen = []
+    monkeypatch.setattr(jobs, 'run', lambda cfg, job: seen.append(cfg))
+    jobs.test(options('test', 'clip-dense_shapes-clip_shapes', 'none'))
+    assert seen[0].load_from is None
+
+
 @pytest.mark.parametrize(
     ('arguments', 'said'),
     [

@@ -7,6 +7,7 @@ from mmseg.structures import SegDataSample
 
 from mmclip.visualization import (
     PALETTE,
+    colour_of,
     draw_detections,
     draw_sample,
     draw_segmentation,
@@ -22,6 +23,11 @@ def test_a_box_is_drawn_where_it_is_in_the_colour_of_its_name():
     assert (picture[35, 21:50] == PALETTE[0]).all()
     assert (picture[25:30, 30:40] == 128).all()
     assert (GREY == 128).all(), 'the image itself stays'
+
+
+def test_every_name_has_a_colour_of_its_own():
+    colours = {tuple(colour_of(k).tolist()) for k in range(100)}
+    assert len(colours) == 100
 
 
 def test_equal_names_share_a_colour():
@@ -126,8 +132,10 @@ def test_the_legend_of_many_names_says_how_many_are_left_out():
     names = [f'name {k}' for k in range(60)]
     few = draw_segmentation(GREY, label % 8, names)
     many = draw_segmentation(GREY, label, names)
-    assert few.shape == many.shape
-    assert (few[40:] != many[40:]).any()
+    assert few.shape == (40 + 4 * 20, 60, 3)
+    assert many.shape == (40 + 12 * 20, 60, 3)
+    all_said = draw_segmentation(GREY, label % 24, names)
+    assert (all_said[-20:] != many[-20:]).any()
 
 
 def test_a_sample_of_maps_shows_truth_and_finding():

@@ -4,4 +4,4 @@ _base_ = ['lseg_shapes-clip-dpt_shapes.py']
 model = dict(
     dense=dict(
         encoder=dict(type='mmclip.CLIPImageEncoder', model='shapes-clip'),
-        zoom=2, weight=1, logit_scale=37))
+        zoom=1.5, weight=2, logit_scale=37))  # docs/en/lseg.md: the search

@@ -32,6 +32,7 @@ class DenseScores:
         weight: Of its scores; the segmentor's have 1.
         logit_scale: Factor on its cosines, exponentiated: that of its own
             training (100 for OpenAI's).
+        attention: As in :meth:`mmclip.clip.image.CLIPImageEncoder.dense`.
     """
 
     def __init__(
@@ -41,10 +42,11 @@ class DenseScores:
         zoom: float = 1.0,
         weight: float = 1.0,
         logit_scale: float = 100.0,
+        attention: str = 'values',
     ) -> None:
         self.encoder: CLIPImageEncoder = MODELS.build(encoder)
         self.zoom, self.weight = zoom, weight
-        self.logit_scale = logit_scale
+        self.logit_scale, self.attention = logit_scale, attention
 
     @torch.no_grad()
     def embed(self, images: Tensor, size) -> Tensor:
@@ -63,7 +65,9 @@ class DenseScores:
             images = F.interpolate(
                 images, scale_factor=self.zoom, mode='bilinear'
             )
-        dense = self.encoder.dense(self.encoder.normalise(images))
+        dense = self.encoder.dense(
+            self.encoder.normalise(images), attention=self.attention
+        )
         dense = F.interpolate(dense, tuple(size), mode='bilinear')
         return F.normalize(dense, dim=1)
 

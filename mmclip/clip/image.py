@@ -16,6 +16,7 @@ from mmclip.registry import MODELS
 # Of RGB in [0, 1]; times 255 they are what mmdet's preprocessor wants.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+DENSE_ATTENTION = ('values', 'self')
 
 
 @MODELS.register_module()
@@ -140,20 +141,37 @@ class CLIPImageEncoder(nn.Module):
         embeddings = self.tower.pooled(x)
         return F.normalize(embeddings, dim=1) if normalize else embeddings
 
-    def dense(self, x: Tensor, *, normalize: bool = True) -> Tensor:
+    def dense(
+        self, x: Tensor, *, attention: str = 'values', normalize: bool = True
+    ) -> Tensor:
         """Embed every position, aligned with the text space.
 
         Args:
             x: Normalised images (B, 3, H, W).
+            attention: Of the last block, ``'values'``: each position alone;
+                ``'self'``: positions like it, which only a ViT has.
             normalize: Whether each position gets unit length.
 
         Returns:
             Embeddings (B, D, h, w).
 
         Raises:
-            ValueError: The tower has no projection of single positions.
+            ValueError: The tower has no projection of single positions, or
+                not this attention.
         """
-        embeddings = self.tower.dense(x)
+        if attention not in DENSE_ATTENTION:
+            raise ValueError(
+                f'attention={attention!r}: expected one of {DENSE_ATTENTION}'
+            )
+        if attention == 'values':
+            embeddings = self.tower.dense(x)
+        elif isinstance(self.tower, ViTTower):
+            embeddings = self.tower.dense(x, attention)
+        else:
+            raise ValueError(
+                f"attention='{attention}' needs a ViT of open_clip, and this "
+                f"is {type(self.tower.visual).__name__}: take 'values'"
+            )
         return F.normalize(embeddings, dim=1) if normalize else embeddings
 
     @property

@@ -207,7 +207,8 @@ def prompt_set(prompts: str | Sequence[str]) -> PromptSet:
 
     Args:
         prompts: ``'vild'`` (63 templates), ``'detpro'`` (74, raw names),
-            ``'imagenet'`` (OpenAI's 80), ``'single'`` ("a photo of a {}."),
+            ``'imagenet'`` (OpenAI's 80), ``'imagenet-7'`` (the seven of them
+            that OpenAI found to do), ``'single'`` ("a photo of a {}."),
             ``'name'`` (the raw name alone), or a list of templates.
 
     Raises:
@@ -216,10 +217,10 @@ def prompt_set(prompts: str | Sequence[str]) -> PromptSet:
     """
     if not isinstance(prompts, str):
         return PromptSet(checked_templates(prompts))
-    if prompts == 'imagenet':
-        return PromptSet(_imagenet_templates())
+    if prompts in ('imagenet', 'imagenet-7'):
+        return PromptSet(_imagenet_templates(prompts == 'imagenet-7'))
     if prompts not in PROMPT_SETS:
-        known = sorted([*PROMPT_SETS, 'imagenet'])
+        known = sorted([*PROMPT_SETS, 'imagenet', 'imagenet-7'])
         near = get_close_matches(prompts, known, n=2, cutoff=0.4) or known
         raise ValueError(
             f"unknown prompt set '{prompts}': did you mean "
@@ -260,7 +261,8 @@ def _takes_a_name(template: str) -> bool:
     return fields.count('') == 1 and set(fields) <= {'', 'article'}
 
 
-def _imagenet_templates() -> tuple[str, ...]:
-    from open_clip import OPENAI_IMAGENET_TEMPLATES
+def _imagenet_templates(few: bool) -> tuple[str, ...]:
+    from open_clip import OPENAI_IMAGENET_TEMPLATES, SIMPLE_IMAGENET_TEMPLATES
 
-    return tuple(write('{}') for write in OPENAI_IMAGENET_TEMPLATES)
+    writers = SIMPLE_IMAGENET_TEMPLATES if few else OPENAI_IMAGENET_TEMPLATES
+    return tuple(write('{}') for write in writers)

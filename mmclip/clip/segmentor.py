@@ -20,10 +20,11 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmclip.clip.dense_scores import DenseScores
+from mmclip.clip.ground_truth import check_mask, pad_masks
+from mmclip.clip.name_chunks import best_labels
 from mmclip.clip.phrases import runs_of_text
+from mmclip.clip.windows import join_windows, windows_of
 from mmclip.registry import MODELS
-
-EVERYTHING = slice(None)
 
 
 @MODELS.register_module()
@@ -35,8 +36,10 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
     has ``label_names``, which its ``pred_sem_seg`` indexes.
 
     The decode head must have ``vocabulary``, ``set_vocabulary``,
-    ``speaking(text)``, ``embed(features)`` and ``chunks(pixels, size)``, as
-    :class:`mmclip.lseg.LSegHead` has.
+    ``speaking(text)``, ``embed(features)`` and ``chunks(prepared, size)``, as
+    :class:`mmclip.lseg.LSegHead` has. What ``chunks`` is given is
+    ``prepare(features)``, or ``embed(features)`` where the head has no
+    ``prepare``.
 
     Args:
         size_divisor: What images are padded to; at least the patch, and for
@@ -44,7 +47,7 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         chunk: Names scored at once in testing. A vocabulary with more is
             scored in parts, which takes memory for ``chunk`` names only; the
             labels are the same, ``seg_logits`` are then not kept. None means
-            all at once.
+            all at once (see :func:`all_scores`).
         dense: Arguments of :class:`mmclip.clip.dense_scores.DenseScores`: a
             frozen CLIP whose scores are added in testing.
         kwargs: Further arguments of ``EncoderDecoder``.
@@ -57,7 +60,7 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         self,
         *args,
         size_divisor: int = 32,
-        chunk: int | None = 256,
+        chunk: int | None = 32,
         dense: dict | None = None,
         **kwargs,
     ) -> None:
@@ -98,6 +101,30 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
             names: The names of embeddings.
         """
         self.decode_head.set_vocabulary(vocabulary, names)
+
+    def compute_in(self, dtype: torch.dtype) -> 'OpenVocabEncoderDecoder':
+        """Run the network in another precision; return the model itself.
+
+        Images and text embeddings stay in float32 until they meet it.
+
+        Args:
+            dtype: ``torch.bfloat16``, or another floating one.
+        """
+        for name, child in self.named_children():
+            if name not in ('data_preprocessor', 'dense'):
+                child.to(dtype)
+        vocabulary = self.decode_head.vocabulary
+        vocabulary.embeddings = vocabulary.embeddings.float()
+        return self
+
+    def extract_feat(self, inputs: Tensor):
+        """Return the neck's features of padded images (B, 3, H, W)."""
+        return super().extract_feat(inputs.to(self.dtype))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the network computes in."""
+        return next(self.backbone.parameters()).dtype
 
     # ---- sizes ----
 
@@ -199,12 +226,12 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
                 )
         else:
             scores = self._scores_by_text(features, runs)
-            losses = {
-                f'decode.{key}': value
-                for key, value in self.decode_head.loss_by_feat(
-                    scores, data_samples
-                ).items()
-            }
+            own = self.decode_head.loss_by_feat(scores, data_samples)
+            if hasattr(self.decode_head, 'caption_losses'):
+                own.update(
+                    self.decode_head.caption_losses(features, data_samples)
+                )
+            losses = {f'decode.{key}': value for key, value in own.items()}
         if self.with_auxiliary_head:
             losses.update(
                 self._auxiliary_head_forward_train(features, data_samples)
@@ -288,9 +315,12 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         if meta.get('flip'):
             horizontal = meta.get('flip_direction') == 'horizontal'
             scores = scores.flip(dims=(2 if horizontal else 1,))
+        size = tuple(meta['ori_shape'][:2])
+        if size == tuple(scores.shape[1:]):
+            return scores
         return resize(
             scores[None],
-            size=tuple(meta['ori_shape'][:2]),
+            size=size,
             mode='bilinear',
             align_corners=self.align_corners,
             warning=False,
@@ -299,13 +329,9 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
     # ---- many names ----
 
     def _segment_in_chunks(self, inputs: Tensor, samples: Sequence) -> None:
-        best: list = [None] * len(samples)
-        for start, scores in self._chunks(inputs):
-            for i, sample in enumerate(samples):
-                part = self.to_original(scores[i], sample.metainfo)
-                top, label = part.max(dim=0)
-                best[i] = better(best[i], (top, label + start))
-        for sample, (_, label) in zip(samples, best):
+        metas = [sample.metainfo for sample in samples]
+        labels = best_labels(self._chunks(inputs), metas, self.to_original)
+        for sample, label in zip(samples, labels):
             sample.pred_sem_seg = PixelData(data=label[None])
 
     def _chunks(self, inputs: Tensor) -> Iterator[tuple[int, Tensor]]:
@@ -314,72 +340,28 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
         The encoder sees each window once. What is kept of it meanwhile does
         not grow with the number of names.
         """
-        windows = self._windows(inputs)
+        windows = windows_of(inputs.shape[2:], self.test_cfg)
         parts = zip(*(self._chunks_of(inputs[w]) for w in windows))
         start = 0
         for part in parts:
-            if len(windows) == 1:
-                scores = self.upsample(part[0], inputs)
-            else:
-                scores = self._join(part, windows, inputs)
+            scores = join_windows(part, windows, inputs, self.upsample)
             yield start, scores
             start += scores.shape[1]
 
     def _chunks_of(self, window: Tensor) -> Iterator[Tensor]:
         """Return the head's chunks for one window."""
         padded = self.pad(window)
-        pixels = self.decode_head.embed(self.extract_feat(padded))
+        head = self.decode_head
+        prepare = getattr(head, 'prepare', head.embed)
+        features = self.extract_feat(padded)
+        prepared = prepare(features)
 
         def chunks():
-            return self.decode_head.chunks(pixels, self.chunk)
+            return head.chunks(prepared, self.chunk)
 
         if self.dense is None:
             return chunks()
-        return self._fuse(chunks, pixels, padded)
-
-    def _windows(self, inputs: Tensor) -> list[tuple]:
-        """Return index tuples of mmseg's windows, the whole or sliding."""
-        if self.test_cfg.get('mode', 'whole') == 'whole':
-            return [(EVERYTHING,) * 4]
-        spans = [
-            window_spans(side, crop, stride)
-            for side, crop, stride in zip(
-                inputs.shape[2:], self.test_cfg.crop_size, self.test_cfg.stride
-            )
-        ]
-        return [
-            (EVERYTHING, EVERYTHING, rows, columns)
-            for rows in spans[0]
-            for columns in spans[1]
-        ]
-
-    def _join(self, parts, windows, inputs: Tensor) -> Tensor:
-        """Average windows' scores where they overlap, as mmseg does."""
-        total, count = None, 0
-        for scores, window in zip(parts, windows):
-            scores = self.upsample(scores, inputs[window])
-            if total is None:
-                shape = (*scores.shape[:2], *inputs.shape[2:])
-                total = inputs.new_zeros(shape)
-                count = inputs.new_zeros((len(inputs), 1, *inputs.shape[2:]))
-            total[window] += scores
-            count[window] += 1
-        return total / count
-
-
-def window_spans(side: int, crop: int, stride: int) -> list[slice]:
-    """Return mmseg's windows along one side; the last ones move inwards."""
-    count = max(side - crop + stride - 1, 0) // stride + 1
-    ends = [min(k * stride + crop, side) for k in range(count)]
-    return [slice(max(end - crop, 0), end) for end in ends]
-
-
-def better(old, new):
-    """Take the better (score, label) of each pixel; the first where equal."""
-    if old is None:
-        return new
-    ahead = new[0] > old[0]
-    return tuple(torch.where(ahead, n, o) for o, n in zip(old, new))
+        return self._fuse(chunks, features, padded)
 
 
 def take(features, run: range):
@@ -387,27 +369,6 @@ def take(features, run: range):
     if isinstance(features, Tensor):
         return features[run.start : run.stop]
     return type(features)(take(each, run) for each in features)
-
-
-def check_mask(sample, size) -> None:
-    """Raise a ValueError where a mask has another size than its image."""
-    found = tuple(sample.gt_sem_seg.data.shape[-2:])
-    if found != tuple(size):
-        raise ValueError(
-            f'a mask of {found} pixels came with an image of {tuple(size)}: '
-            'resize and crop both in the pipeline (LoadAnnotations belongs '
-            'before the resizing in training)'
-        )
-
-
-def pad_masks(samples: Sequence, size, ignore_index: int) -> None:
-    """Pad ground truth with the ignored label to ``size``."""
-    for sample in samples:
-        mask = sample.gt_sem_seg.data
-        down, right = (w - s for w, s in zip(size, mask.shape[-2:]))
-        if down or right:
-            mask = F.pad(mask, (0, right, 0, down), value=ignore_index)
-            sample.gt_sem_seg = PixelData(data=mask)
 
 
 @contextmanager

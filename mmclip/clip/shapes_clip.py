@@ -118,13 +118,19 @@ def read_config(path: str | os.PathLike = CONFIG) -> dict:
     return json.loads(Path(path).read_text(encoding='utf8'))
 
 
+def shapes_tokenizer(config: dict | None = None) -> ShapesTokenizer:
+    """Return the tokenizer of ``read_config``, by default the packaged."""
+    config = config or read_config()
+    return ShapesTokenizer(
+        config['words'],
+        config['bpe_ids'],
+        config['model_cfg']['text_cfg']['context_length'],
+    )
+
+
 def build_shapes_clip(config: dict) -> tuple[open_clip.CLIP, ShapesTokenizer]:
     """Build the untrained model and its tokenizer from ``read_config``."""
-    text = config['model_cfg']['text_cfg']
-    tokenizer = ShapesTokenizer(
-        config['words'], config['bpe_ids'], text['context_length']
-    )
-    return open_clip.CLIP(**config['model_cfg']), tokenizer
+    return open_clip.CLIP(**config['model_cfg']), shapes_tokenizer(config)
 
 
 def load_shapes_clip(

@@ -19,6 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from mmclip.clip.self_correlation import self_correlated
+
 
 class EnoughError(Exception):
     """Ends a forward pass once the last wanted module has run."""
@@ -196,18 +198,22 @@ class ViTTower(nn.Module):
         out = self.run(x)
         return out[0] if self.visual.output_tokens else out
 
-    def dense(self, x: Tensor) -> Tensor:
+    def dense(self, x: Tensor, attention: str = 'values') -> Tensor:
         """Return each position's own value in the text space (B, D, h, w).
 
         In the last block every token attends to itself alone, which leaves
-        the value path (MaskCLIP, sec. 3.3).
+        the value path (MaskCLIP, sec. 3.3), or with ``'self'`` to those like
+        it (SCLIP, sec. 3.2).
         """
         with inputs_to(self.blocks[-1], stop=True) as tokens:
             self.run(x)
-        return self.values(tokens[0], self.grid(x))
+        return self.values(tokens[0], self.grid(x), attention)
 
-    def values(self, tokens: Tensor, grid) -> Tensor:
-        """Run the last block on (B, L, C), each token alone: (B, D, h, w)."""
+    def values(self, tokens: Tensor, grid, attention='values') -> Tensor:
+        """Run the last block on (B, L, C) with such attention: (B, D, h, w).
+
+        ``'values'`` leaves each token alone.
+        """
         if self.visual.attn_pool is not None:
             raise ValueError(
                 'this tower pools with learned queries (CoCa), so its '
@@ -215,7 +221,11 @@ class ViTTower(nn.Module):
             )
         count = tokens.shape[1]
         alone = tokens.new_full((count, count), -torch.inf).fill_diagonal_(0)
-        out = self.visual.ln_post(self.blocks[-1](tokens, attn_mask=alone))
+        if attention == 'self':
+            out = self_correlated(self.blocks[-1], tokens)
+        else:
+            out = self.blocks[-1](tokens, attn_mask=alone)
+        out = self.visual.ln_post(out)
         if self.visual.proj is not None:
             out = out @ self.visual.proj
         return tokens_to_map(out, grid)

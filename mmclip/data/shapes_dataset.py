@@ -18,10 +18,12 @@ from mmclip.data.shapes import (
     concepts,
     draw_scene,
 )
-from mmclip.data.shapes_captions import captions
+from mmclip.data.shapes_captions import captions, listing, with_article
 from mmclip.data.shapes_concepts import describe_classes
 from mmclip.data.shapes_views import coco_shape, semantic_map
 from mmclip.registry import DATASETS
+
+RADIUS = (0.085, 0.215)  # draw_scene's own
 
 
 @DATASETS.register_module()
@@ -46,6 +48,8 @@ class ShapesDataset(BaseDataset):
         classes_of: Splits whose names are the classes, in this order.
         vocabulary: ``shapes-80`` (48 base, 17 novel, 15 unseen) or ``all``.
         objects: Fewest and most objects of a scene.
+        radius: Least and largest bounding circle of an object, as part of
+            ``size``.
         return_classes: Whether samples carry ``text`` (the classes), which
             open-vocabulary detectors of mmdet read.
         pipeline: Transforms. ``LoadImageFromFile`` is left out: it stands in
@@ -68,6 +72,7 @@ class ShapesDataset(BaseDataset):
         classes_of: Sequence[str] = SPLITS,
         vocabulary: str = 'shapes-80',
         objects: tuple[int, int] = (1, 6),
+        radius: tuple[float, float] = RADIUS,
         return_classes: bool = False,
         pipeline: Sequence = (),
         **kwargs,
@@ -79,6 +84,7 @@ class ShapesDataset(BaseDataset):
             )
         self.num_images, self.seed, self.size = num_images, seed, size
         self.objects, self.return_classes = tuple(objects), return_classes
+        self.radius = tuple(radius)
         self.labelled = concepts(*objects_of, vocabulary=vocabulary)
         drawn = dict.fromkeys((*objects_of, *unlabelled_of))
         self.among = concepts(*drawn, vocabulary=vocabulary)
@@ -91,7 +97,7 @@ class ShapesDataset(BaseDataset):
     def draw(self, idx: int) -> Scene:
         """Draw scene ``idx``; it lists the labelled objects alone."""
         scene = draw_scene(
-            (self.seed, idx), self.size, self.among, self.objects
+            (self.seed, idx), self.size, self.among, self.objects, self.radius
         )
         listed = [o for o in scene.objects if o.concept in self.labelled]
         return replace(scene, objects=tuple(listed))
@@ -114,6 +120,8 @@ class ShapesDataset(BaseDataset):
         """
         few, many = self.objects
         folder = f'shapes/{self.drawn}_{few}-{many}_{self.size}/{self.seed}'
+        if self.radius != RADIUS:
+            folder += '_r{:g}-{:g}'.format(*self.radius)
         return [
             dict(img_id=i, img_path=f'{folder}/{i}.png')
             for i in range(self.num_images)
@@ -164,6 +172,8 @@ class ShapesSegDataset(ShapesDataset):
         background: Name of the class of all that is no object, label 0 then;
             without one those pixels are 255, to be ignored (mmseg calls that
             ``reduce_zero_label``).
+        captioned: Whether samples carry ``caption``, the names of their
+            objects, instead of a map: each pixel is 255, to be ignored.
         pipeline: Transforms; see above.
         kwargs: Further arguments of :class:`ShapesDataset`.
     """
@@ -172,10 +182,11 @@ class ShapesSegDataset(ShapesDataset):
         self,
         *args,
         background: str | None = None,
+        captioned: bool = False,
         pipeline: Sequence = (),
         **kwargs,
     ):
-        self.background = background
+        self.background, self.captioned = background, captioned
         pipeline = [
             take_map if is_step(step, 'LoadAnnotations') else step
             for step in pipeline
@@ -193,12 +204,17 @@ class ShapesSegDataset(ShapesDataset):
 
         Returns:
             ``img`` uint8 BGR (S, S, 3), its sizes, ``drawn_seg_map`` uint8
-            (S, S) and the fields that mmseg's loading would set.
+            (S, S) and the fields that mmseg's loading would set; with
+            ``captioned`` also ``caption``.
         """
         info = BaseDataset.get_data_info(self, idx)
         scene = self.draw(info['img_id'])
         seen = semantic_map(scene, self.names)  # 0 is no object
-        if self.background is None:
+        if self.captioned:
+            said = [with_article(o.concept.name) for o in scene.objects]
+            info.update(caption=listing(said))
+            seen = np.full_like(seen, 255)
+        elif self.background is None:
             seen = np.where(seen % 255 == 0, 255, seen - 1).astype(np.uint8)
         info.update(
             self.describe(scene),

@@ -8,10 +8,14 @@ compares them over all ranks (``gathering.py``).
 
 ``pretrainer.py`` trains (its modules: ``towers.py``), ``chunks.py`` lets a
 batch be larger than the memory, ``nouns.py`` and ``transforms.py`` make
-prompts of captions. ``segmentation.py`` names groups and paints pixels,
-``segmentor.py`` is that as an mmseg model (it needs mmseg, so it is not
-imported here). ``convert.py`` reads and writes the published checkpoints,
-``layouts.py`` knows their names.
+prompts of captions. ``segmentation.py`` names groups and paints pixels;
+``head.py`` with ``vocabulary.py``, ``segmentor.py`` and ``classifier.py`` are
+that as models of mmseg and mmpretrain (which they need, so they are not
+imported here), ``from_pretraining.py`` makes a segmentor of a pretraining.
+``pictures.py`` shows groups. Beyond the paper: ``regions.py`` merges early
+groups, ``crops.py`` those of several crops, ``group_counts.py`` changes their
+number, ``rescoring.py`` asks another CLIP for names. ``convert.py`` reads and
+writes the published checkpoints, ``layouts.py`` knows their names.
 """
 
 from mmclip.groupvit.backbone import GroupViTBackbone

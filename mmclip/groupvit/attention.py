@@ -110,17 +110,29 @@ class AssignAttention(ProjectedAttention):
         assign: ``'gumbel'``: hard, in training after Gumbel noise was added;
             ``'hard'``: hard without noise; ``'soft'``: shares as they are.
         tau: Temperature of the Gumbel softmax, in training alone.
+        gain: Factor on the initial query and key weights. Above 1, groups
+            differ from the first step on (not in the paper).
     """
 
     def __init__(
-        self, dim: int, assign: str = 'gumbel', tau: float = 1.0
+        self,
+        dim: int,
+        assign: str = 'gumbel',
+        tau: float = 1.0,
+        gain: float = 1.0,
     ) -> None:
         super().__init__(dim, num_heads=1)
         if assign not in ASSIGNMENTS:
             raise ValueError(
                 f"assign='{assign}': expected one of {', '.join(ASSIGNMENTS)}"
             )
-        self.assign, self.tau = assign, tau
+        self.assign, self.tau, self.gain = assign, tau, gain
+
+    def amplify(self) -> None:
+        """Apply ``gain`` to weights that were just initialised."""
+        with torch.no_grad():
+            self.q_proj.weight.mul_(self.gain)
+            self.k_proj.weight.mul_(self.gain)
 
     def logits(self, query: Tensor, key: Tensor) -> Tensor:
         """Return how well each token fits each group, (B, G, N)."""

@@ -15,7 +15,9 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmclip.groupvit.grouping import GroupingStage
+from mmclip.groupvit.attention import straight_through
+from mmclip.groupvit.group_counts import resize_groups as resized
+from mmclip.groupvit.grouping import GroupingStage, segment_norm
 from mmclip.registry import MODELS
 
 OUTPUTS = ('featmap', 'raw', 'avg_featmap')
@@ -30,6 +32,8 @@ class Grouping:
         assignments: For each grouping block, its tokens' shares in its
             groups (B, G_i, G_(i-1)); the first one's tokens are patches.
         tokens: Each stage's image tokens after its blocks, (B, G, C).
+        group_tokens: Each stage's group tokens after its blocks, (B, G', C),
+            or None.
         merged: For each stage, how many grouping blocks ran before it.
         grid: (h, w).
         size: (H, W) of the images in pixels.
@@ -39,6 +43,7 @@ class Grouping:
     segments: Tensor
     assignments: list[Tensor]
     tokens: list[Tensor]
+    group_tokens: list[Tensor | None]
     merged: list[int]
     grid: tuple[int, int]
     size: tuple[int, int]
@@ -49,28 +54,41 @@ class Grouping:
         """Return the images' features (B, C)."""
         return self.segments.mean(dim=1)
 
-    def shares(self, stage: int = -1) -> Tensor:
-        """Return each patch's shares in a block's groups (B, G, N)."""
-        first, *later = self.assignments[: stage % len(self.assignments) + 1]
+    def shares(self, stage: int = -1, hard: bool = False) -> Tensor:
+        """Return each patch's shares in a block's groups (B, G, N).
+
+        Args:
+            stage: Which grouping block.
+            hard: Whether each token counts for its best group alone, as the
+                paper says (sec. 3.4); the published evaluation multiplies
+                shares as they are.
+        """
+        if not self.assignments:  # every patch is a group of its own
+            eye = torch.eye(self.grid[0] * self.grid[1])
+            return eye.to(self.segments).expand(len(self.segments), -1, -1)
+        used = self.assignments[: stage % len(self.assignments) + 1]
+        first, *later = map(straight_through, used) if hard else used
         for assignment in later:
             first = assignment @ first
         return first
 
-    def patch_maps(self, stage: int = -1) -> Tensor:
+    def patch_maps(self, stage: int = -1, hard: bool = False) -> Tensor:
         """Return the shares over the grid, (B, G, h, w)."""
-        return self.shares(stage).unflatten(2, self.grid)
+        return self.shares(stage, hard).unflatten(2, self.grid)
 
-    def maps(self, stage: int = -1) -> Tensor:
+    def maps(self, stage: int = -1, hard: bool = False) -> Tensor:
         """Return the shares of all pixels, (B, G, H, W)."""
+        return self.resize(self.patch_maps(stage, hard))
+
+    def resize(self, maps: Tensor) -> Tensor:
+        """Bring maps over the grid (B, G, h, w) to pixels (B, G, H, W)."""
         high, wide = (self.patch * side for side in self.grid)
-        maps = F.interpolate(
-            self.patch_maps(stage), (high, wide), mode='bilinear'
-        )
+        maps = F.interpolate(maps, (high, wide), mode='bilinear')
         return maps[..., : self.size[0], : self.size[1]]
 
-    def labels(self, stage: int = -1) -> Tensor:
+    def labels(self, stage: int = -1, hard: bool = False) -> Tensor:
         """Return the group of every pixel, int64 (B, H, W)."""
-        return self.maps(stage).argmax(dim=1)
+        return self.maps(stage, hard).argmax(dim=1)
 
     def feature_map(self, stage: int) -> Tensor:
         """Lay a stage's tokens out over the patches, (B, C, h, w).
@@ -85,12 +103,32 @@ class Grouping:
 
 
 class PatchEmbed(nn.Module):
-    """Cut images into patches: a strided convolution, then LayerNorm."""
+    """Cut images into patches: a strided convolution, then LayerNorm.
 
-    def __init__(self, in_channels: int, dim: int, patch_size: int) -> None:
+    ``stem_channels`` puts convolutions before it; see
+    :class:`GroupViTBackbone`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        dim: int,
+        patch_size: int,
+        stem_channels: Sequence[int] = (),
+    ) -> None:
         super().__init__()
         self.patch_size = patch_size
-        self.proj = nn.Conv2d(in_channels, dim, patch_size, patch_size)
+        side = patch_size // 2 ** len(stem_channels)
+        if side * 2 ** len(stem_channels) != patch_size:
+            raise ValueError(
+                f'{len(stem_channels)} stem convolutions halve the image '
+                f'each, which does not divide patch_size={patch_size}: give '
+                'fewer stem_channels, or a patch_size that they divide'
+            )
+        if stem_channels:  # no such entries in a published state dict
+            self.stem = conv_stem(in_channels, stem_channels)
+            in_channels = stem_channels[-1]
+        self.proj = nn.Conv2d(in_channels, dim, side, side)
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
@@ -99,8 +137,29 @@ class PatchEmbed(nn.Module):
         side = self.patch_size
         if height % side or width % side:
             images = F.pad(images, (0, -width % side, 0, -height % side))
+        if hasattr(self, 'stem'):
+            images = self.stem(images)
         x = self.proj(images)  # (B, C, h, w)
         return self.norm(x.flatten(2).mT), tuple(x.shape[2:])
+
+
+def conv_stem(in_channels: int, channels: Sequence[int]) -> nn.Sequential:
+    """Build 3x3 convolutions of stride 2 with GroupNorm and ReLU.
+
+    GroupNorm keeps images apart, so that chunks of a batch give what the
+    whole gives.
+    """
+    widths = [in_channels, *channels]
+    return nn.Sequential(
+        *(
+            nn.Sequential(
+                nn.Conv2d(a, b, 3, 2, 1, bias=False),
+                nn.GroupNorm(1, b),
+                nn.ReLU(inplace=True),
+            )
+            for a, b in zip(widths, channels)
+        )
+    )
 
 
 @MODELS.register_module()
@@ -126,10 +185,19 @@ class GroupViTBackbone(BaseModule):
         assign: ``'gumbel'``, ``'hard'`` or ``'soft'``; see
             :class:`mmclip.groupvit.attention.AssignAttention`.
         tau: Temperature of the Gumbel softmax.
+        gain: Of the assignment's initial weights, 1 as published.
+        residual: Whether segments keep their group tokens, as published;
+            see :class:`mmclip.groupvit.grouping.GroupingBlock`.
         out_type: What ``forward`` returns: ``'featmap'`` a map (B, C, h, w)
             for each of ``out_indices``, ``'raw'`` the segments (B, G, C),
             ``'avg_featmap'`` their mean (B, C).
         out_indices: Stages whose maps are returned.
+        stem_channels: Widths of 3x3 convolutions of stride 2 before the
+            patches are cut; none as published. With few images a network
+            learns faster behind them (Xiao et al., 2021).
+        resize_groups: Whether a checkpoint with other numbers of groups is
+            brought to these, to be trained on
+            (:mod:`mmclip.groupvit.group_counts`), instead of refused.
         init_cfg: mmengine's.
     """
 
@@ -147,8 +215,12 @@ class GroupViTBackbone(BaseModule):
         drop_path_rate: float = 0.0,
         assign: str = 'gumbel',
         tau: float = 1.0,
+        gain: float = 1.0,
+        residual: bool = True,
         out_type: str = 'featmap',
         out_indices: Sequence[int] = (-1,),
+        stem_channels: Sequence[int] = (),
+        resize_groups: bool = False,
         init_cfg=None,
     ) -> None:
         super().__init__(init_cfg)
@@ -160,10 +232,13 @@ class GroupViTBackbone(BaseModule):
             depths, num_heads, num_group_tokens, num_output_groups
         )
         self.out_type, self.out_indices = out_type, tuple(out_indices)
+        self.resize_groups = resize_groups
         self.embed_dims = embed_dims
         side = img_size // patch_size
         self.native_grid = (side, side)
-        self.patch_embed = PatchEmbed(in_channels, embed_dims, patch_size)
+        self.patch_embed = PatchEmbed(
+            in_channels, embed_dims, patch_size, stem_channels
+        )
         self.pos_embed = nn.Parameter(torch.zeros(1, side**2, embed_dims))
         rates = drop_path_rates(drop_path_rate, depths)
         self.layers = nn.ModuleList(
@@ -177,12 +252,26 @@ class GroupViTBackbone(BaseModule):
                 drop_path=rates[i],
                 assign=assign,
                 tau=tau,
+                gain=gain,
+                residual=residual,
             )
             for i in range(len(depths))
         )
-        self.norm = nn.LayerNorm(embed_dims)
+        self.norm = segment_norm(embed_dims, residual)
         self.apply(init_linear)
+        for stage in self.layers:
+            if stage.downsample is not None:
+                stage.downsample.assign.amplify()
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
+
+    def _load_from_state_dict(self, state_dict, prefix, *args) -> None:
+        if self.resize_groups:
+            wanted = {
+                prefix + name: value.shape
+                for name, value in self.state_dict().items()
+            }
+            state_dict.update(resized(state_dict, wanted))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @property
     def num_groupings(self) -> int:
@@ -218,17 +307,19 @@ class GroupViTBackbone(BaseModule):
             )
         x, grid = self.patch_embed(images)
         x, groups = x + self.positions(grid), None
-        assignments, tokens, merged = [], [], []
+        assignments, tokens, group_tokens, merged = [], [], [], []
         for stage in self.layers:
             merged.append(len(assignments))
             given = noise.pop(0) if stage.downsample is not None else None
             x, before, groups, soft = stage(x, groups, given)
             tokens.append(before)
+            group_tokens.append(groups)
             assignments += [] if soft is None else [soft]
         return Grouping(
             segments=self.norm(x),
             assignments=assignments,
             tokens=tokens,
+            group_tokens=group_tokens,
             merged=merged,
             grid=grid,
             size=tuple(images.shape[2:]),

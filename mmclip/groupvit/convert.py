@@ -5,7 +5,6 @@ Layouts: ``ours`` (an mmengine checkpoint), ``authors`` (the same names under
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mmclip.checkpoint import CheckpointError, load_passing_over
+from mmclip.clip.conversion import known_target, write_whole
 from mmclip.groupvit.layouts import (
     DERIVED,
     Place,
@@ -238,12 +238,7 @@ def convert_release(
         ValueError: The target's name ends otherwise, or see
             :func:`convert_state`.
     """
-    target = Path(target)
-    if target.suffix not in WRITERS:
-        raise ValueError(
-            f"'{target}' ends in neither of {list(WRITERS)}: name the target "
-            'so that its format is known'
-        )
+    target = known_target(target)
     state, settings, report = convert_state(read_released(source), layout)
     if report.complete:
         write(target, state, layout, settings)
@@ -256,13 +251,9 @@ def write(target: Path, state: dict, layout: str, settings: dict) -> None:
     if layout == 'ours':
         model = dict(type='mmclip.GroupViTPretrainer') | settings
         meta = dict(cfg=f"default_scope = 'mmclip'\nmodel = {model!r}\n")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f'.{target.name}.{os.getpid()}')
-    try:
-        WRITERS[target.suffix](partial, state, layout, meta)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(
+        target, lambda path: WRITERS[target.suffix](path, state, layout, meta)
+    )
 
 
 def write_safetensors(path: Path, state, layout: str, meta: dict) -> None:

@@ -22,6 +22,15 @@ class TokenMixer(Mlp):
         return super().forward(x.mT).mT
 
 
+def segment_norm(dim: int, residual: bool) -> nn.LayerNorm:
+    """Build the norm of segments.
+
+    Without the residual an empty group is all zeros, where the gradient of a
+    LayerNorm is 1 / sqrt(eps): 316 as published, 10 here.
+    """
+    return nn.LayerNorm(dim, eps=1e-5 if residual else 1e-2)
+
+
 class GroupingBlock(nn.Module):
     """Merge image tokens into segments, one for each group token.
 
@@ -32,8 +41,11 @@ class GroupingBlock(nn.Module):
         num_heads: Heads of the cross attention.
         mlp_ratio: Hidden over outer width of the channel MLPs; tokens are
             mixed through C / 2 hidden units.
-        assign, tau: See
+        assign, tau, gain: See
             :class:`mmclip.groupvit.attention.AssignAttention`.
+        residual: Whether segments keep what their group tokens hold, as
+            published. Without it all that is in a segment was merged from
+            its tokens.
     """
 
     def __init__(
@@ -46,6 +58,8 @@ class GroupingBlock(nn.Module):
         mlp_ratio: float = 4.0,
         assign: str = 'gumbel',
         tau: float = 1.0,
+        gain: float = 1.0,
+        residual: bool = True,
     ) -> None:
         super().__init__()
         self.norm_tokens = nn.LayerNorm(dim)
@@ -55,8 +69,9 @@ class GroupingBlock(nn.Module):
         self.norm_post_tokens = nn.LayerNorm(dim)
         self.norm_x = nn.LayerNorm(dim)
         self.pre_assign_attn = CrossAttentionBlock(dim, num_heads, mlp_ratio)
-        self.assign = AssignAttention(dim, assign, tau)
-        self.norm_new_x = nn.LayerNorm(dim)
+        self.assign = AssignAttention(dim, assign, tau, gain)
+        self.residual = residual
+        self.norm_new_x = segment_norm(dim, residual)
         self.mlp_channels = Mlp(dim, int(dim * mlp_ratio))
 
     def forward(
@@ -73,12 +88,19 @@ class GroupingBlock(nn.Module):
             Segments (B, G', C) and each token's shares (B, G', N).
         """
         x = self.norm_x(x)
-        groups = self.mlp_inter(self.norm_tokens(groups))
-        groups = self.norm_post_tokens(groups)  # (B, G', C)
-        groups = self.pre_assign_attn(groups, x)
+        groups = self.group_queries(x, groups)
         merged, soft = self.assign(groups, x, noise)
-        segments = merged + groups
-        return segments + self.mlp_channels(self.norm_new_x(segments)), soft
+        return self.finish(merged, groups), soft
+
+    def group_queries(self, x: Tensor, groups: Tensor) -> Tensor:
+        """Return what asks for the normalised tokens ``x``, (B, G', C)."""
+        groups = self.mlp_inter(self.norm_tokens(groups))
+        return self.pre_assign_attn(self.norm_post_tokens(groups), x)
+
+    def finish(self, merged: Tensor, groups: Tensor) -> Tensor:
+        """Make segments of what each group merged and what asked for it."""
+        segments = merged + groups if self.residual else merged
+        return segments + self.mlp_channels(self.norm_new_x(segments))
 
 
 class GroupingStage(nn.Module):
@@ -92,7 +114,7 @@ class GroupingStage(nn.Module):
             stage's tokens are predicted from; 0 where there are none.
         num_heads, mlp_ratio: Of the transformer blocks.
         drop_path: Rate of stochastic depth, one a block.
-        assign, tau: See :class:`GroupingBlock`.
+        assign, tau, gain, residual: See :class:`GroupingBlock`.
     """
 
     def __init__(
@@ -107,6 +129,8 @@ class GroupingStage(nn.Module):
         drop_path: Sequence[float],
         assign: str,
         tau: float,
+        gain: float = 1.0,
+        residual: bool = True,
     ) -> None:
         super().__init__()
         self.group_token = self.group_projector = self.downsample = None
@@ -142,6 +166,8 @@ class GroupingStage(nn.Module):
                 mlp_ratio=mlp_ratio,
                 assign=assign,
                 tau=tau,
+                gain=gain,
+                residual=residual,
             )
 
     def tokens(self, previous: Tensor | None, batch: int) -> Tensor:

@@ -8,42 +8,11 @@ stay, as in the published training, which keeps nouns and verbs.
 import re
 from collections.abc import Callable
 
+from mmclip.clip.english import ADJECTIVES, CLOSED_CLASSES, LY_NOUNS
+
 WORD = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
-CLOSED_CLASSES = """
-a an the this that these those some any no every each either neither both
-all half such what which whose i me my mine we us our ours you your yours
-he him his she her hers it its they them their theirs one ones myself
-yourself himself herself itself themselves who whom someone something
-anyone anything nobody nothing everyone everything other others another
-aboard about above across after against along amid among around as at
-before behind below beneath beside besides between beyond by despite down
-during except for from in inside into like near of off on onto out outside
-over past per since than through throughout till to toward towards under
-until unto up upon via with within without and or nor but so yet if then
-because although though while when where why how whether be am is are was
-were been being do does did done doing have has had having will would
-shall should can could may might must not only just also too very quite
-rather really still even ever never always often again here there now away
-back together apart more most less least much many few several enough
-two three four five six seven eight nine ten hundred thousand first second
-third last next vs etc via s t re ve ll d m don isn aren
-"""
-ADJECTIVES = """
-black white red green blue yellow orange brown pink purple grey gray
-golden silver dark bright light colorful colourful striped spotted plain
-big small large little tiny huge tall short long wide narrow thick thin
-high low deep old new young ancient modern fresh dirty clean dry wet hot
-cold warm cool good bad great nice beautiful pretty cute lovely happy sad
-funny empty full open closed same different similar own various whole
-upper lower left right front rear real fake hard soft heavy wooden metal
-round square best better worst free available many live royalty
-"""
-NOUNS_IN_LY = """
-belly bully butterfly family fly holly italy jelly lily monopoly ally assembly
-july
-"""
-LEFT_OUT = frozenset(CLOSED_CLASSES.split() + ADJECTIVES.split())
-LY_NOUNS = frozenset(NOUNS_IN_LY.split())
+LEFT_OUT = CLOSED_CLASSES | ADJECTIVES
+TOKEN = re.compile(WORD.pattern + r'|[^\s\w]')
 
 
 def nouns_by_rules(caption: str) -> list[str]:
@@ -64,6 +33,26 @@ def names_something(word: str) -> bool:
     return not adverb or word in LY_NOUNS
 
 
+def phrases_by_rules(caption: str) -> list[str]:
+    """Return the naming words with the adjectives before them, each once.
+
+    ``'a small red ring and a star'`` gives ``'small red ring'`` and
+    ``'star'``.
+    """
+    found, run = {}, []
+    for word in [*TOKEN.findall(caption.lower()), '.']:
+        noun = names_something(word) and WORD.fullmatch(word)
+        if noun or word in ADJECTIVES:
+            run.append((word, bool(noun)))
+            continue
+        while run and not run[-1][1]:
+            run.pop()  # adjectives that no noun follows
+        if run:
+            found.setdefault(' '.join(word for word, _ in run))
+        run = []
+    return list(found)
+
+
 def nouns_by_nltk(caption: str) -> list[str]:
     """Return the words that nltk tags as nouns or verbs."""
     try:
@@ -80,7 +69,11 @@ def nouns_by_nltk(caption: str) -> list[str]:
     return list(dict.fromkeys(kept))
 
 
-EXTRACTORS = {'rules': nouns_by_rules, 'nltk': nouns_by_nltk}
+EXTRACTORS = {
+    'rules': nouns_by_rules,
+    'phrases': phrases_by_rules,
+    'nltk': nouns_by_nltk,
+}
 
 
 def extractor_of(

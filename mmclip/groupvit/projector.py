@@ -3,6 +3,7 @@
 N features, C width of the encoder, D common width.
 """
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmclip.groupvit.gathering import RankSyncedBatchNorm1d
@@ -40,6 +41,16 @@ class GroupViTProjector(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Project (..., C) to (..., D), not normalised."""
         rows = features.reshape(-1, features.shape[-1])  # (N, C)
-        hidden = self.linear_hidden(rows.t()[None])  # (1, hidden, N)
-        out = self.linear_out(hidden)[0].t()  # (N, D)
+        widen, norm, relu = self.linear_hidden
+        hidden = as_matrix(widen, rows)  # (N, hidden)
+        hidden = relu(norm(hidden.t()[None]))[0].t()
+        out = as_matrix(self.linear_out, hidden)  # (N, D)
         return out.reshape(*features.shape[:-1], -1)
+
+
+def as_matrix(layer: nn.Conv1d, rows: Tensor) -> Tensor:
+    """Apply a convolution of size 1 to rows (N, C), as a product.
+
+    torch's own convolution takes several times as long on a CPU.
+    """
+    return F.linear(rows, layer.weight[..., 0], layer.bias)

@@ -3,7 +3,10 @@
 B images, G groups, K names, D common width.
 """
 
+from collections.abc import Sequence
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mmclip.clip.similarity import cosine_logits
@@ -34,14 +37,79 @@ def name_groups(
         Scores (B, G, K) between 0 and 1.
     """
     logits = cosine_logits(groups, text, scale)  # (B, G, K)
+    return joint_shares(logits, cosine_logits(image, text), topk)
+
+
+def joint_shares(logits: Tensor, image: Tensor, topk: int | None) -> Tensor:
+    """Multiply each group's shares over all names and over the best few.
+
+    Args:
+        logits: Of the groups (B, G, K), scaled.
+        image: How well the names fit the whole image (B, K).
+        topk: See :func:`name_groups`.
+
+    Returns:
+        Scores (B, G, K) between 0 and 1.
+    """
     shares = logits.softmax(dim=-1)
-    if topk is None or topk >= len(text):
+    if topk is None or topk >= logits.shape[-1]:
         return shares.square()
-    best = cosine_logits(image, text).topk(topk, dim=-1).indices
-    absent = torch.ones_like(logits[:, 0], dtype=torch.bool)
-    absent.scatter_(1, best, False)  # (B, K)
+    absent = torch.ones_like(image, dtype=torch.bool)
+    absent.scatter_(1, image.topk(topk, dim=-1).indices, False)  # (B, K)
     kept = logits.masked_fill(absent[:, None], -torch.inf)
     return kept.softmax(dim=-1) * shares
+
+
+def background_of(
+    named: Tensor, threshold: float | None, contrast: Tensor
+) -> Tensor:
+    """Score the background of every group.
+
+    Args:
+        named: Groups' scores of the names (B, G, K).
+        threshold: What the best name of a group has to reach, else its
+            background scores 1. It counts at most as the best score of the
+            image, so that something remains. ``None`` for no such limit.
+        contrast: Groups' scores of words that mean the background
+            (B, G, W), W may be 0; the best of them counts.
+
+    Returns:
+        (B, G, 1).
+    """
+    ground = named.new_zeros(named.shape[:2])
+    if threshold is not None:
+        best = named.amax(dim=2)  # (B, G)
+        limit = best.amax(dim=1, keepdim=True).clamp(max=threshold)
+        ground = (best < limit).to(named.dtype)
+    if contrast.shape[2]:
+        ground = torch.maximum(ground, contrast.amax(dim=2))
+    return ground[..., None]
+
+
+def with_background(
+    scores: Tensor,
+    row: int,
+    *,
+    threshold: float | None = None,
+    num_contrast: int = 0,
+) -> Tensor:
+    """Put the background among the names.
+
+    Args:
+        scores: Groups' scores (B, G, K): names, then words that mean the
+            background.
+        row: Where the background stands among the names.
+        threshold: See :func:`background_of`.
+        num_contrast: How many words there are.
+
+    Returns:
+        (B, G, K - num_contrast + 1).
+    """
+    named, contrast = scores.split(
+        [scores.shape[2] - num_contrast, num_contrast], dim=2
+    )
+    ground = background_of(named, threshold, contrast)
+    return torch.cat([named[..., :row], ground, named[..., row:]], dim=2)
 
 
 def paint(scores: Tensor, labels: Tensor) -> Tensor:
@@ -52,71 +120,26 @@ def paint(scores: Tensor, labels: Tensor) -> Tensor:
         labels: Group of each pixel (B, H, W).
 
     Returns:
-        (B, K, H, W).
+        (B, K, H, W); in memory a pixel's scores lie side by side, for whole
+        rows are copied three times as fast as single scores.
     """
-    places = labels.flatten(1)[:, None]  # (B, 1, H * W)
-    places = places.expand(-1, scores.shape[2], -1)
-    return scores.mT.gather(2, places).unflatten(2, labels.shape[1:])
+    batch, groups, names = scores.shape
+    first = groups * torch.arange(batch, device=labels.device)
+    rows = labels + first[:, None, None]  # (B, H, W)
+    painted = scores.reshape(-1, names).index_select(0, rows.flatten())
+    return painted.view(*labels.shape, names).permute(0, 3, 1, 2)
 
 
-def background_score(
-    scores: Tensor, labels: Tensor, threshold: float
-) -> Tensor:
-    """Return 1 where no name is sure enough and 0 elsewhere.
+def mask_shares(labels: Tensor, groups: int, size: Sequence[int]) -> Tensor:
+    """Return how much of each position belongs to each group.
 
     Args:
-        scores: Groups' scores (B, G, K).
         labels: Group of each pixel (B, H, W).
-        threshold: What the best name of a pixel has to reach. It counts at
-            most as the best score of the image, so that something remains.
+        groups: G.
+        size: (h, w), the positions.
 
     Returns:
-        (B, 1, H, W).
+        (B, G, h * w), between 0 and 1.
     """
-    best = scores.amax(dim=2)  # (B, G)
-    limit = best.amax(dim=1, keepdim=True).clamp(max=threshold)
-    unsure = (best < limit).to(scores.dtype)
-    return paint(unsure[:, :, None], labels)
-
-
-def segment_scores(
-    groups: Tensor,
-    image: Tensor,
-    labels: Tensor,
-    text: Tensor,
-    scale: float | Tensor,
-    *,
-    topk: int | None = 5,
-    threshold: float | None = None,
-    num_contrast: int = 0,
-) -> Tensor:
-    """Score every pixel against every name.
-
-    Args:
-        groups: Features (B, G, D).
-        image: Features (B, D).
-        labels: Group of each pixel (B, H, W).
-        text: Embeddings (K, D).
-        scale: Factor on the cosine, already exponentiated.
-        topk: How many names an image may hold; ``None`` for all.
-        threshold: See :func:`background_score`; ``None`` for no background
-            by threshold.
-        num_contrast: How many of the last names describe the background;
-            the best of them is its score.
-
-    Returns:
-        (B, K, H, W), or with a background (B, 1 + K - num_contrast, H, W)
-        whose first channel is the background.
-    """
-    scores = name_groups(groups, image, text, scale, topk)
-    named = scores[..., : len(text) - num_contrast]
-    pixels = paint(named, labels)
-    if threshold is None and not num_contrast:
-        return pixels
-    ground = pixels.new_zeros(len(pixels), 1, *labels.shape[1:])
-    if threshold is not None:
-        ground = background_score(named, labels, threshold)
-    if num_contrast:
-        best = scores[..., -num_contrast:].amax(dim=2, keepdim=True)
-        ground = torch.maximum(ground, paint(best, labels))
-    return torch.cat([ground, pixels], dim=1)
+    masks = F.one_hot(labels, groups).permute(0, 3, 1, 2).float()
+    return F.adaptive_avg_pool2d(masks, tuple(size)).flatten(2)

@@ -1,6 +1,6 @@
 """Segment by names with a pretrained GroupViT, as an mmseg model.
 
-B images, G groups, K names, T sentences a name, D common width.
+B images, G groups, K names, D common width, H x W pixels.
 """
 
 from collections.abc import Sequence
@@ -8,22 +8,29 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from mmengine.config import ConfigDict
-from mmseg.models import BaseSegmentor, EncoderDecoder
+from mmseg.models import BaseSegmentor
 from torch import Tensor
 
-from mmclip.clip.prompts import prompt_set
-from mmclip.clip.tokenizer import CLIPTokenizer
+from mmclip.clip.segmentor import OpenVocabEncoderDecoder, all_scores
+from mmclip.clip.windows import windows_of
+from mmclip.groupvit.crops import merged_scores
+from mmclip.groupvit.head import GroupFeatures, GroupViTHead
 from mmclip.groupvit.losses import exponentiated
-from mmclip.groupvit.segmentation import segment_scores
+from mmclip.groupvit.regions import Regions
+from mmclip.groupvit.rescoring import MaskRescoring
+from mmclip.groupvit.segmentation import paint
 from mmclip.groupvit.towers import GroupViTTowers
+from mmclip.groupvit.vocabulary import OwnVocabulary
 from mmclip.registry import MODELS
 
 
 @MODELS.register_module()
-class GroupViTSegmentor(GroupViTTowers, EncoderDecoder):
+class GroupViTSegmentor(GroupViTTowers, OpenVocabEncoderDecoder):
     """Give each pixel the name of its group.
 
-    mmseg's loops over whole images and sliding windows are used; windows run
+    Names change as in any :class:`OpenVocabEncoderDecoder`: through
+    ``set_vocabulary``, through ``text`` of a data sample, or following the
+    data set (``mmclip.VocabularyHook``). Whole images and sliding windows go
     through the image encoder once. There is nothing to train here.
 
     Args:
@@ -32,15 +39,29 @@ class GroupViTSegmentor(GroupViTTowers, EncoderDecoder):
             :class:`mmclip.groupvit.pretrainer.GroupViTPretrainer`, whose
             checkpoints fit.
         names: K names; more or others through :meth:`set_vocabulary`.
+        tokenizer: ``'clip'`` or ``'shapes'``, see
+            :func:`mmclip.groupvit.transforms.tokenizer_of`.
         prompts: Prompt set or templates that names are written into, see
             :func:`mmclip.clip.prompts.prompt_set`.
-        background_threshold: What a pixel's best score has to reach, else it
-            is background, label 0 (published: 0.95 for VOC and COCO-Object,
-            0.35 for Context). ``None`` for no background by threshold.
-        background_prompts: Names that are background too.
-        topk: How many names a window may hold; ``None`` for all.
-        data_preprocessor, test_cfg, init_cfg: mmseg's. The mode is
-            ``'whole'`` by default.
+        phrases: What to say for a name instead of the name.
+        background: Arguments of
+            :class:`mmclip.groupvit.head.GroupBackground`. It acts while the
+            vocabulary holds the name ``'background'``; None for none.
+        topk: How many names a window may hold; None for all.
+        assignment: ``'soft'``: shares of the stages are multiplied, as the
+            published models are evaluated; ``'hard'``: each token's best
+            group alone, as in the paper.
+        regions: Arguments of :class:`mmclip.groupvit.regions.Regions`, which
+            merges other groups than the last stage's; None for those.
+        rescoring: Arguments of
+            :class:`mmclip.groupvit.rescoring.MaskRescoring`: a frozen CLIP
+            that has a say in the groups' names; None for none.
+        chunk: As of :class:`OpenVocabEncoderDecoder`.
+        data_preprocessor, init_cfg: mmseg's.
+        test_cfg: mmseg's, ``'whole'`` by default; or ``dict(mode='merge',
+            crop_size=..., stride=..., threshold=0.9)`` for windows whose
+            groups are merged before they are named
+            (:mod:`mmclip.groupvit.crops`).
     """
 
     def __init__(
@@ -52,15 +73,20 @@ class GroupViTSegmentor(GroupViTTowers, EncoderDecoder):
         multi_label: bool = True,
         *,
         names: Sequence[str] | None = None,
+        tokenizer: str = 'clip',
         prompts: str | Sequence[str] = 'single',
-        background_threshold: float | None = None,
-        background_prompts: Sequence[str] = (),
+        phrases: dict | None = None,
+        background: dict | None = None,
         topk: int | None = 5,
+        assignment: str = 'soft',
+        regions: dict | None = None,
+        rescoring: dict | None = None,
+        chunk: int | None = 256,
         data_preprocessor: dict | None = None,
         test_cfg: dict | None = None,
         init_cfg=None,
     ) -> None:
-        # EncoderDecoder's own would build a decode head
+        # EncoderDecoder's own would build a backbone and a decode head
         BaseSegmentor.__init__(self, data_preprocessor, init_cfg)
         self.build_towers(
             img_encoder,
@@ -69,107 +95,107 @@ class GroupViTSegmentor(GroupViTTowers, EncoderDecoder):
             out_channels,
             multi_label,
         )
-        self.prompts, self.topk = prompts, topk
-        self.background_threshold = background_threshold
-        self.background_prompts = list(background_prompts)
+        if assignment not in ('soft', 'hard'):
+            raise ValueError(
+                f"assignment='{assignment}': expected 'soft' or 'hard'"
+            )
+        self.hard = assignment == 'hard'
+        self.regions = None if regions is None else Regions(**regions)
+        rescoring = None if rescoring is None else MaskRescoring(**rescoring)
+        self.size_divisor, self.chunk, self.dense = 1, chunk, None
         self.align_corners = False
         self.test_cfg = ConfigDict({'mode': 'whole', **(test_cfg or {})})
-        self.names, self.text = None, None
-        self.wanted = None if names is None else list(names)
-
-    @property
-    def has_background(self) -> bool:
-        """Return whether label 0 is the background."""
-        threshold = self.background_threshold is not None
-        return threshold or bool(self.background_prompts)
-
-    @property
-    def out_channels(self) -> int:
-        """Return how many labels there are, the background included."""
-        self.ensure_vocabulary()
-        return len(self.names) + self.has_background
-
-    def set_vocabulary(
-        self,
-        names: Sequence[str],
-        embeddings: Tensor | None = None,
-    ) -> None:
-        """Segment by other names from now on.
-
-        Args:
-            names: K names, without the background.
-            embeddings: Text embeddings of the names (K, D), and then of
-                ``background_prompts``; encoded here if not given.
-
-        Raises:
-            ValueError: There is no name, or another number of embeddings.
-        """
-        names = list(names)
-        every = [*names, *self.background_prompts]
-        if not names:
-            raise ValueError('no names: give at least one to segment by')
-        if embeddings is None:
-            embeddings = self.embed_names(self.tokenize(every))
-        if len(embeddings) != len(every):
-            raise ValueError(
-                f'{len(embeddings)} embeddings for {len(every)} names, '
-                f'{len(self.background_prompts)} of the background included'
-            )
-        self.names, self.wanted = names, names
-        self.text = F.normalize(embeddings.to(self.logit_scale), dim=-1)
-
-    def tokenize(self, names: Sequence[str]) -> Tensor:
-        """Write names into all templates: ids (K, T, L)."""
-        prompts = prompt_set(self.prompts)
-        tokenizer = CLIPTokenizer(
-            context_length=self.text_encoder.context_length, truncate=True
+        vocabulary = OwnVocabulary(
+            self.encode_names,
+            self.text_encoder.context_length,
+            prompts=prompts,
+            phrases=phrases,
+            tokenizer=tokenizer,
+            silent=(background or {}).get('name', background and 'background'),
         )
-        ids = torch.stack([tokenizer(prompts.sentences(n)) for n in names])
-        return ids.to(self.logit_scale.device)
+        self.decode_head = GroupViTHead(
+            vocabulary,
+            self.scale,
+            background=background,
+            topk=topk,
+            rescoring=rescoring,
+        )
+        if names is not None:
+            self.set_vocabulary(names)
 
-    def ensure_vocabulary(self) -> None:
-        """Encode the names once the weights are there.
-
-        Raises:
-            ValueError: No names were given.
-        """
-        if self.text is None and self.wanted is None:
-            raise ValueError(
-                'there are no names to segment by: pass names=[...] or call '
-                'set_vocabulary(names)'
-            )
-        if self.text is None:
-            self.set_vocabulary(self.wanted)
+    def scale(self) -> Tensor:
+        """Return the factor on the cosine."""
+        return exponentiated(self.logit_scale)
 
     def _load_from_state_dict(self, *args, **kwargs) -> None:
-        self.text = None  # of other weights
+        self.decode_head.forget()  # what other weights encoded
         super()._load_from_state_dict(*args, **kwargs)
 
-    def extract_feat(self, inputs: Tensor):
-        """Return image and group features and the grouping of images."""
-        return self.encode_image(inputs)
+    def extract_feat(self, inputs: Tensor) -> GroupFeatures:
+        """Group images (B, 3, H, W) and embed the groups, in float32."""
+        image, groups, grouping = self.encode_image(inputs.to(self.dtype))
+        if self.regions is None:
+            labels = grouping.labels(hard=self.hard)
+        else:
+            groups, labels = self.regions(self, grouping)
+        seen = None
+        if self.decode_head.rescoring is not None:
+            seen = self.decode_head.rescoring.embed(
+                self.as_rgb(inputs), labels, groups.shape[1]
+            )
+        return GroupFeatures(image.float(), groups.float(), labels, seen)
 
-    def encode_decode(self, inputs: Tensor, batch_img_metas=None) -> Tensor:
-        """Score the pixels of images or windows (B, 3, H, W).
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the network computes in."""
+        return self.img_encoder.pos_embed.dtype
+
+    def compute_in(self, dtype: torch.dtype) -> 'GroupViTSegmentor':
+        """Run the image side in another precision; return the model itself.
+
+        Names are few and read once: the text side stays in float32, and so
+        do assignments and scores.
+
+        Args:
+            dtype: ``torch.bfloat16``, or another floating one.
+        """
+        self.img_encoder.to(dtype)
+        self.img_projector.to(dtype)
+        return self
+
+    def inference(self, inputs: Tensor, batch_img_metas: list) -> Tensor:
+        """Score images in the mode of ``test_cfg``: (B, K, H, W)."""
+        if self.test_cfg.mode != 'merge':
+            return super().inference(inputs, batch_img_metas)
+        windows = windows_of(inputs.shape[2:], self.test_cfg)
+        threshold = self.test_cfg.get('threshold', 0.9)
+        return merged_scores(self, inputs, windows, threshold)
+
+    def _segment(self, inputs: Tensor, samples) -> None:
+        if self.test_cfg.mode == 'merge':
+            with all_scores(self):  # windows are named together
+                super()._segment(inputs, samples)
+        else:
+            super()._segment(inputs, samples)
+
+    def upsample(self, scores: Tensor, inputs: Tensor) -> Tensor:
+        """Return scores, which have the size of ``inputs`` already."""
+        return scores
+
+    def pixel_embeddings(self, inputs: Tensor) -> Tensor:
+        """Embed every other pixel in the text space.
+
+        A pixel has the embedding of its group.
+
+        Args:
+            inputs: Normalised images (B, 3, H, W).
 
         Returns:
-            Scores (B, labels, H, W); the background comes first.
+            Unit embeddings (B, D, h, w); h is H / 2 rounded up.
         """
-        self.ensure_vocabulary()
-        image, groups, grouping = self.encode_image(inputs)
-        return segment_scores(
-            groups,
-            image,
-            grouping.labels(),
-            self.text.to(groups),
-            exponentiated(self.logit_scale),
-            topk=self.topk,
-            threshold=self.background_threshold,
-            num_contrast=len(self.background_prompts),
-        )
-
-    def _forward(self, inputs: Tensor, data_samples=None) -> Tensor:
-        return self.encode_decode(inputs)
+        features = self.extract_feat(inputs)
+        unit = F.normalize(features.groups, dim=-1)
+        return paint(unit, features.labels[:, ::2, ::2])
 
     def loss(self, inputs, data_samples):
         """Refuse: masks are not what GroupViT learns from.

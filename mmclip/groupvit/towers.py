@@ -77,3 +77,7 @@ class GroupViTTowers:
             are not normalised, as published.
         """
         return F.normalize(self.encode_text(ids).mean(dim=1), dim=-1)
+
+    def encode_names(self, ids: Tensor) -> Tensor:
+        """Return :meth:`embed_names` of ids that may be elsewhere."""
+        return self.embed_names(ids.to(self.logit_scale.device))

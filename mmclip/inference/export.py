@@ -1,4 +1,4 @@
-"""Export a trained detector from the command line, and check the file.
+"""Export a trained model from the command line, and check the file.
 
 Images are uint8 (H, W, 3) RGB.
 """
@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from mmclip.inference.image import load_image
+
+TOLERANCE = 1e-4  # of a segmentor's scores
 
 
 def add_export_options(parser: argparse.ArgumentParser) -> None:
@@ -52,8 +54,7 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args) -> int:
     """Export; with ``--check``, return 1 if the file answers otherwise."""
-    from mmclip.inference.detector import Detector
-    from mmclip.vild.export import export_onnx, need
+    from mmclip.clip.onnx_file import need
 
     need('onnx')  # before a model is loaded for nothing
     pictures = []
@@ -61,24 +62,43 @@ def run(args) -> int:
         need('onnxruntime')
         pictures = [(path, load_image(path)) for path in args.check]
     names = wanted_names(args)
-    detector = Detector(args.checkpoint, config=args.config, device='cpu')
+    segments = is_segmentor(args.config)
+    if segments:
+        from mmclip.clip.segmentor_export import export_segmentor as export
+        from mmclip.inference.segmentor import Segmentor as Trained
+    else:
+        from mmclip.inference.detector import Detector as Trained
+        from mmclip.vild.export import export_onnx as export
+    trained = Trained(args.checkpoint, config=args.config, device='cpu')
     if names is not None:
-        detector.set_vocabulary(names)
-    size = args.size or pipeline_size(detector.pipeline)
-    export_onnx(
-        detector.model,
+        trained.set_vocabulary(names)
+    size = args.size or pipeline_size(trained.pipeline)
+    export(
+        trained.model,
         args.out,
         tuple(size),
         vocabulary_input=args.vocabulary_input,
     )
-    count = len(detector.model.roi_head.vocabulary)
+    head = trained.model.decode_head if segments else trained.model.roi_head
     print(
-        f'{args.out}: {count} names, images of {size[0]} x {size[1]} (height '
-        f'x width), {Path(args.out).stat().st_size / 1e6:.1f} MB'
+        f'{args.out}: {len(head.vocabulary)} names, images of {size[0]} x '
+        f'{size[1]} (height x width), '
+        f'{Path(args.out).stat().st_size / 1e6:.1f} MB'
     )
     if args.check is None:
         return 0
-    return check(detector.model, args.out, pictures)
+    compare = check_segmentor if segments else check
+    return compare(trained.model, args.out, pictures)
+
+
+def is_segmentor(config: str) -> bool:
+    """Tell whether a config is of mmseg's scope."""
+    from mmengine.config import Config
+
+    from mmclip.jobs import find_config
+
+    cfg = Config.fromfile(find_config(config))
+    return cfg.get('default_scope') == 'mmseg'
 
 
 def wanted_names(args) -> list[str] | dict | None:
@@ -129,20 +149,46 @@ def check(model, path, pictures: list[tuple[str, np.ndarray]]) -> int:
     from mmclip.vild.export import ExportedDetector, compare
 
     exported = ExportedDetector(path)
-    noise = np.random.default_rng(0).integers(0, 256, (*exported.size, 3))
-    if not pictures:
-        from mmclip.data.shapes import draw_scene
-
-        pictures = [('a drawn scene', draw_scene(0).image)]
-    pictures = [('noise', noise.astype(np.uint8)), *pictures]
     wrong = 0
-    for name, image in pictures:
+    for name, image in with_noise(pictures, exported.size):
         fill = exported.facts.get('mean', (0, 0, 0))
         difference = compare(model, exported, fit(image, exported.size, fill))
         wrong += difference.exceeds()
         verdict = 'DIFFERS' if difference.exceeds() else 'equal'
         print(f'{name}: {verdict}: {difference}')
     return min(wrong, 1)
+
+
+def check_segmentor(model, path, pictures) -> int:
+    """Print how far a segmentor's file is from torch; 1 if too far.
+
+    Arguments are those of :func:`check`.
+    """
+    from mmclip.clip.segmentor_export import ExportedSegmentor, difference
+
+    exported = ExportedSegmentor(path)
+    wrong = 0
+    for name, image in with_noise(pictures, exported.size):
+        gap, other = difference(
+            model, exported, fit(image, exported.size, (0, 0, 0))
+        )
+        wrong += gap > TOLERANCE
+        verdict = 'DIFFERS' if gap > TOLERANCE else 'equal'
+        print(
+            f'{name}: {verdict}: largest difference of a score {gap:.1e} of '
+            f'the largest score, {100 * other:.3f} % other labels'
+        )
+    return min(wrong, 1)
+
+
+def with_noise(pictures: list, size) -> list[tuple[str, np.ndarray]]:
+    """Add noise to what is compared, and a scene where nothing else is."""
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3))
+    if not pictures:
+        from mmclip.data.shapes import draw_scene
+
+        pictures = [('a drawn scene', draw_scene(0).image)]
+    return [('noise', noise.astype(np.uint8)), *pictures]
 
 
 def fit(image: np.ndarray, size: tuple[int, int], fill) -> np.ndarray:

@@ -3,10 +3,59 @@
 Convention: every image leaves here as uint8 (H, W, 3) RGB, upright.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')
+
+
+def list_images(paths: Sequence[str | Path]) -> list[Path]:
+    """Return files as they are, and the images of folders by name.
+
+    Raises:
+        FileNotFoundError: There is no such file, or no image in a folder.
+    """
+    found = []
+    for path in map(Path, paths):
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(
+                p for p in path.iterdir() if p.suffix.lower() in SUFFIXES
+            )
+            if not inside:
+                raise FileNotFoundError(
+                    f'the folder {path} holds no image ({", ".join(SUFFIXES)})'
+                )
+        elif not path.is_file():
+            raise FileNotFoundError(f'there is no image {path}')
+        found += inside
+    return found
+
+
+def stems(
+    paths: Sequence[Path], known: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return a name for each file's results, all different.
+
+    Args:
+        paths: The files.
+        known: The names of those that have results already, by path.
+    """
+    known = known or {}
+    taken, names = set(known.values()), []
+    for path in paths:
+        name = known.get(str(path))
+        if name is None:
+            name, count = path.stem, 1
+            while name in taken:
+                count += 1
+                name = f'{path.stem}-{count}'
+            taken.add(name)
+        names.append(name)
+    return names
 
 
 def load_image(image, channel_order: str = 'rgb') -> np.ndarray:

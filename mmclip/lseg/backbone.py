@@ -9,6 +9,7 @@ is another one, equal counts of patches included.
 """
 
 from collections.abc import Sequence
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -135,17 +136,33 @@ class LSegViT(BaseModule):
                 'where its size_divisor is a multiple of the patch'
             )
         positions = self.positions(grid)
-        swapped = {} if positions is None else {'pos_embed': positions}
         wanted = [self.trunk.blocks[k] for k in self.out_indices]
-        with outputs_of(wanted, stop=True) as kept:
-            functional_call(self.trunk, swapped, (x,))
+        if positions is None or positions is self.trunk.pos_embed:
+            with outputs_of(wanted, stop=True) as kept:
+                self.trunk(x)
+        elif torch.jit.is_tracing():  # knows no functional_call
+            with outputs_of(wanted, stop=True) as kept, self.at(positions):
+                self.trunk(x)
+        else:
+            with outputs_of(wanted, stop=True) as kept:
+                functional_call(self.trunk, {'pos_embed': positions}, (x,))
         return kept
+
+    @contextmanager
+    def at(self, positions: Tensor):
+        """Make ``positions`` the trunk's own within the block."""
+        own = self.trunk.pos_embed
+        self.trunk.pos_embed = nn.Parameter(positions.detach())
+        try:
+            yield
+        finally:
+            self.trunk.pos_embed = own
 
     def grid(self, x: Tensor) -> tuple[int, int]:
         """Return how many whole patches (h, w) the images have."""
         return (
-            x.shape[2] // self.patch_size[0],
-            x.shape[3] // self.patch_size[1],
+            int(x.shape[2]) // self.patch_size[0],
+            int(x.shape[3]) // self.patch_size[1],
         )
 
     def forward(self, x: Tensor) -> tuple[tuple[Tensor, Tensor | None], ...]:

@@ -5,20 +5,16 @@ carries, so nothing is downloaded.
 """
 
 import copy
-import json
-import os
 from collections.abc import Mapping
 from itertools import chain
-from pathlib import Path
 
-import torch
 from torch import Tensor
 
+from mmclip.clip.conversion import Report, known_target, write_checkpoint
 from mmclip.clip.prompts import prompt_set
 from mmclip.clip.vocabulary import encode_names
 from mmclip.lseg import text_tower
 from mmclip.lseg.layout import (
-    Report,
     convert,
     is_ours_alone,
     network_state,
@@ -67,12 +63,7 @@ def convert_release(
         ValueError: The target's name ends otherwise, or the source is no
             release.
     """
-    target = Path(target)
-    if target.suffix not in ('.safetensors', '.pth'):
-        raise ValueError(
-            f"'{target}' ends in neither of .safetensors and .pth: name the "
-            'target so that its format is known'
-        )
+    target = known_target(target)
     released = network_state(state)
     model = build_model(cfg, released)
     converted, report = convert(released, model.state_dict())
@@ -82,7 +73,7 @@ def convert_release(
     report.text = fill_texts(model, released, names, clip)
     own = {k: v for k, v in model.state_dict().items() if is_ours_alone(k)}
     meta = dict(cfg=cfg.pretty_text, dataset_meta=dict(classes=names))
-    write(target, {**own, **converted}, meta)
+    write_checkpoint(target, {**own, **converted}, meta)
     return report
 
 
@@ -157,22 +148,3 @@ def fill_texts(model, released, names: list[str], clip) -> list[str]:
     model.set_vocabulary(encode_names(encoder, sentences), names)
     lines.append(f'{len(names)} names encoded')
     return lines
-
-
-def write(target: Path, state: Mapping[str, Tensor], meta: dict) -> None:
-    """Write a checkpoint; what was there stays until it is complete."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f'.{target.name}.{os.getpid()}')
-    try:
-        if target.suffix == '.safetensors':
-            from safetensors.torch import save_file
-
-            tensors = {k: v.contiguous().clone() for k, v in state.items()}
-            save_file(
-                tensors, partial, {k: json.dumps(v) for k, v in meta.items()}
-            )
-        else:
-            torch.save(dict(meta=meta, state_dict=dict(state)), partial)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)

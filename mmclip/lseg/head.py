@@ -8,7 +8,7 @@ align_corners=True.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -18,12 +18,15 @@ from torch import Tensor, nn
 
 from mmclip.clip.phrases import split_phrases
 from mmclip.lseg.background import Background
+from mmclip.lseg.caption_loss import CaptionLoss
 from mmclip.lseg.spatial_block import SpatialBlock
+from mmclip.lseg.text_sampling import TextSampling
 from mmclip.lseg.word_lists import spoken, word_list
 from mmclip.registry import MODELS
 
 CROSS_ENTROPY = dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True)
 REMEMBERED = 512  # vocabularies that came with samples
+STRIP = 32  # rows whose pixel embeddings are in memory at once
 
 
 @MODELS.register_module()
@@ -49,6 +52,10 @@ class LSegHead(BaseDecodeHead):
             [phrases]}`` or a key of :mod:`mmclip.lseg.word_lists`. The
             phrases' embeddings are averaged. It holds for each vocabulary
             that comes as a list of names.
+        text_sampling: ``dict(prompts=..., synonyms=...)``: each training
+            step draws a sentence a name; see :class:`TextSampling`.
+        loss_caption: ``dict(loss_weight=1.0, ...)``: samples with a
+            ``caption`` also teach its phrases; see :class:`CaptionLoss`.
         kwargs: Further arguments of mmseg's ``BaseDecodeHead``.
 
     Raises:
@@ -66,6 +73,8 @@ class LSegHead(BaseDecodeHead):
         spatial_block: dict | None = None,
         background: dict | None = None,
         phrases: str | dict | None = None,
+        text_sampling: dict | None = None,
+        loss_caption: dict | None = None,
         loss_decode: dict | Sequence[dict] = CROSS_ENTROPY,
         align_corners: bool = True,
         init_cfg: dict | None = None,
@@ -112,7 +121,18 @@ class LSegHead(BaseDecodeHead):
                 **background,
             }
         )
+        self.text_sampling = (
+            None
+            if text_sampling is None
+            else TextSampling(**{'vocabulary': vocabulary, **text_sampling})
+        )
+        self.loss_caption = (
+            None
+            if loss_caption is None
+            else CaptionLoss(**{'vocabulary': vocabulary, **loss_caption})
+        )
         self._remembered: dict[str, Tensor] = {}
+        self._said: dict[str, list[str]] | None = None
         self._follow_vocabulary()
 
     # ---- names ----
@@ -128,6 +148,7 @@ class LSegHead(BaseDecodeHead):
         if names is None and isinstance(vocabulary, (list, tuple)):
             vocabulary = self.spoken(list(vocabulary))
         self.vocabulary.set(vocabulary, names)
+        self._said = phrases_of(vocabulary)
         self._follow_vocabulary()
 
     def spoken(self, names: list[str]) -> dict[str, list[str]]:
@@ -156,10 +177,12 @@ class LSegHead(BaseDecodeHead):
             yield
             return
         kept = list(self.vocabulary.names), self.vocabulary.embeddings
+        said = self._said
         text = split_phrases(text)
         known = self._remembered.get(repr(text))
         if known is not None:
             self.set_vocabulary(known, list(text))
+            self._said = phrases_of(text)
         else:
             self.set_vocabulary(text)
             self.remember(text, self.vocabulary.embeddings)
@@ -168,6 +191,7 @@ class LSegHead(BaseDecodeHead):
         finally:
             if kept[0]:
                 self.set_vocabulary(kept[1], kept[0])
+                self._said = said
 
     def remember(self, text, embeddings: Tensor) -> None:
         """Keep what a ``text`` of samples is encoded to.
@@ -200,8 +224,7 @@ class LSegHead(BaseDecodeHead):
         Raises:
             RuntimeError: The vocabulary is empty.
         """
-        scores = self.cosines(self.embed(inputs))
-        return self.regularise(scores)
+        return self.regularise(self.cosines(*self.prepare(inputs)))
 
     def embed(self, inputs: Tensor) -> Tensor:
         """Map the neck's (B, F, h, w) to pixel embeddings (B, D, h, w).
@@ -210,22 +233,40 @@ class LSegHead(BaseDecodeHead):
         """
         return self.project(inputs)
 
+    def prepare(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what names are scored from.
+
+        Scores need the lengths of the pixel embeddings but not the
+        embeddings, which would be the largest tensor of the model.
+
+        Args:
+            inputs: The neck's map (B, F, h, w).
+
+        Returns:
+            The same map, and the lengths (B, 1, h, w).
+        """
+        if torch.is_grad_enabled():
+            return inputs, pixel_norms(self.embed(inputs))
+        strips = inputs.split(STRIP, dim=2)
+        return inputs, torch.cat(
+            [pixel_norms(self.embed(strip)) for strip in strips], dim=2
+        )
+
     def cosines(
-        self, pixels: Tensor, part: slice = slice(None), norm=None
+        self, inputs: Tensor, norm: Tensor, part: slice = slice(None)
     ) -> Tensor:
         """Score some names before the spatial block.
 
         Args:
-            pixels: Pixel embeddings (B, D, h, w).
+            inputs: The neck's map (B, F, h, w).
+            norm: Lengths of its pixel embeddings (B, 1, h, w).
             part: The names wanted.
-            norm: ``pixel_norms(pixels)``, where that is known.
         """
         texts = self._texts()
-        norm = pixel_norms(pixels) if norm is None else norm
         factor = self.logit_scale
 
         def score(some: Tensor) -> Tensor:
-            return pixel_scores(pixels, norm, some, factor)
+            return cosines_through(self.project, inputs, norm, some, factor)
 
         scores = score(texts[part])
         row, rows = self.background_row, range(len(texts))[part]
@@ -246,6 +287,9 @@ class LSegHead(BaseDecodeHead):
                 'custom_hooks so that it follows the dataset, load a '
                 'checkpoint, or call model.set_vocabulary(names)'
             )
+        if self.training and self.text_sampling is not None:
+            said = self._said or self.spoken(list(self.vocabulary.names))
+            return self.text_sampling.draw(said, texts)
         return texts
 
     @property
@@ -264,23 +308,57 @@ class LSegHead(BaseDecodeHead):
             return scores
         return self.spatial_block(scores, largest)
 
-    def chunks(self, pixels: Tensor, size: int) -> Iterator[Tensor]:
+    def chunks(
+        self, prepared: tuple[Tensor, Tensor], size: int
+    ) -> Iterator[Tensor]:
         """Yield ``forward``'s scores for ``size`` names at a time.
 
         Args:
-            pixels: What ``embed`` returned.
+            prepared: What ``prepare`` returned.
             size: Names at a time.
         """
-        count = len(self._texts())
-        parts = [slice(k, k + size) for k in range(0, count, size)]
-        norm = pixel_norms(pixels)
+        parts = parts_of(len(self._texts()), size)
         largest = None
         if self.spatial_block is not None:
             largest = self.spatial_block.largest(
-                lambda: (self.cosines(pixels, part, norm) for part in parts)
+                lambda: (self.cosines(*prepared, part) for part in parts)
             )
         for part in parts:
-            yield self.regularise(self.cosines(pixels, part, norm), largest)
+            yield self.regularise(self.cosines(*prepared, part), largest)
+
+    def loss(self, inputs, batch_data_samples, train_cfg) -> dict:
+        """Compute the losses of masks and, where asked for, of captions.
+
+        With captions, images without a labelled pixel are not scored.
+        """
+        if self.loss_caption is None:
+            return super().loss(inputs, batch_data_samples, train_cfg)
+        rows = [
+            i
+            for i, sample in enumerate(batch_data_samples)
+            if (sample.gt_sem_seg.data != self.ignore_index).any()
+        ]
+        rows = rows or [0]  # a loss of nothing, but one that is there
+        losses = super().loss(
+            inputs[rows], [batch_data_samples[i] for i in rows], train_cfg
+        )
+        losses.update(self.caption_losses(inputs, batch_data_samples))
+        return losses
+
+    def caption_losses(self, inputs: Tensor, batch_data_samples) -> dict:
+        """Return ``loss_caption`` of the samples with a ``caption``.
+
+        Args:
+            inputs: The neck's map (B, F, h, w).
+            batch_data_samples: B samples.
+        """
+        if self.loss_caption is None:
+            return {}
+        captions = [getattr(s, 'caption', None) for s in batch_data_samples]
+        loss = self.loss_caption(
+            self.embed(inputs), captions, self.logit_scale
+        )
+        return dict(loss_caption=loss)
 
     def loss_by_feat(self, seg_logits: Tensor, batch_data_samples) -> dict:
         """Compute the losses; labels index the names.
@@ -296,6 +374,28 @@ class LSegHead(BaseDecodeHead):
         return super().loss_by_feat(seg_logits, batch_data_samples)
 
 
+def phrases_of(text) -> dict[str, list[str]] | None:
+    """Return what ``{name: [phrases]}`` says for each name, else None."""
+    if not isinstance(text, Mapping):
+        return None
+    return {
+        name: [some] if isinstance(some, str) else list(some)
+        for name, some in text.items()
+    }
+
+
+def parts_of(count: int, size: int) -> list[slice]:
+    """Cut ``count`` names into parts of ``size``.
+
+    A rest of up to three joins the part before it, as torch resizes so few
+    channels by a kernel of its own, which rounds otherwise.
+    """
+    ends = list(range(size, count, size))
+    if ends and size >= 8 and count - ends[-1] <= 3:
+        ends.pop()
+    return [slice(*pair) for pair in zip([0, *ends], [*ends, count])]
+
+
 def pixel_norms(pixels: Tensor) -> Tensor:
     """Return the lengths (B, 1, h, w) of pixel embeddings (B, D, h, w)."""
     norm = torch.linalg.vector_norm(
@@ -304,34 +404,47 @@ def pixel_norms(pixels: Tensor) -> Tensor:
     return norm.clamp_min(1e-12)
 
 
-def pixel_scores(
-    pixels: Tensor, norm: Tensor, texts: Tensor, scale: Tensor | float
+def cosines_through(
+    project: nn.Conv2d | nn.Identity,
+    inputs: Tensor,
+    norm: Tensor,
+    texts: Tensor,
+    scale: Tensor | float,
 ) -> Tensor:
-    """Return scaled cosines, as ``cosine_logits(..., dim=1)`` does.
+    """Return scaled cosines of projected pixels, (B, K, h, w).
 
-    The division by the pixels' lengths comes after the product, which saves
-    a normalised copy of all pixels.
+    They are ``cosine_logits(project(inputs), texts, scale, dim=1)``. The
+    texts go back through the projection instead of the pixels going forth:
+    t (W x + b) = (t W) x + t b, a smaller product.
 
     Args:
-        pixels: Pixel embeddings (B, D, h, w).
-        norm: Their lengths (B, 1, h, w).
+        project: 1 x 1 convolution from F to D, or the identity.
+        inputs: (B, F, h, w).
+        norm: Lengths of the projected pixels (B, 1, h, w).
         texts: Text embeddings (K, D) of any length.
         scale: Factor on the cosine.
-
-    Returns:
-        Scores (B, K, h, w).
 
     Raises:
         ValueError: The widths differ.
     """
-    if pixels.shape[1] != texts.shape[1]:
+    same = isinstance(project, nn.Identity)
+    width = inputs.shape[1] if same else project.out_channels
+    if width != texts.shape[1]:
         raise ValueError(
-            f'pixel embeddings are {pixels.shape[1]} wide but the text '
+            f'pixel embeddings are {width} wide but the text '
             f'embeddings are {texts.shape[1]} wide: set embed_dims to the '
             'width of the text tower'
         )
-    unit = F.normalize(texts.float(), dim=1).to(pixels.dtype)
-    products = F.conv2d(pixels, unit[:, :, None, None])  # (B, K, h, w)
+    with torch.autocast(inputs.device.type, enabled=False):
+        weight = F.normalize(texts.float(), dim=1)
+        if not same:
+            bias = weight @ project.bias.float()
+            weight = weight @ project.weight.float().flatten(1)  # (K, F)
+    # As a matrix product: convolutions first copy the map, the largest tensor.
+    products = weight.to(inputs.dtype) @ inputs.flatten(2)  # (B, K, h w)
+    if not same:
+        products = products.add_(bias.to(products.dtype)[:, None])
+    products = products.unflatten(2, inputs.shape[2:])
     return products * (scale / norm).to(products.dtype)
 
 

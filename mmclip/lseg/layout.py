@@ -5,10 +5,11 @@ Every released tensor has one place here and keeps its shape; the table
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 from torch import Tensor
+
+from mmclip.clip.conversion import Report
 
 TEXT_TOWER = 'clip_pretrained.'
 # Released name (without 'net.') -> ours.
@@ -58,56 +59,6 @@ UNUSED = re.compile(
     r'pretrained\.(fc|layer\d\.fc)\..*|'
     r'scratch\.refinenet4\.resConfUnit1\..*'
 )
-
-
-@dataclass
-class Report:
-    """What a conversion did, and what it could not.
-
-    Attributes:
-        moved: (released name, our name, shape) of each tensor.
-        absent: Keys of our model that no tensor fills.
-        homeless: Tensors with a known place that our model has not.
-        reshaped: Tensors of another shape than their place.
-        unknown: Tensors of no known place.
-        unused: Tensors that the released network never reads.
-        text: What became of the text tower, line by line.
-    """
-
-    moved: list[tuple[str, str, tuple]] = field(default_factory=list)
-    absent: list[str] = field(default_factory=list)
-    homeless: list[str] = field(default_factory=list)
-    reshaped: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
-    text: list[str] = field(default_factory=list)
-
-    @property
-    def complete(self) -> bool:
-        """Whether both sides fit."""
-        return not (
-            self.absent or self.homeless or self.reshaped or self.unknown
-        )
-
-    def lines(self) -> Iterator[str]:
-        """Yield the report, line by line."""
-        for theirs, ours, size in self.moved:
-            yield f'{theirs} -> {ours} {list(size)}'
-        for what, names in (
-            ('not filled by any tensor', self.absent),
-            ('no place in this config', self.homeless),
-            ('of another shape', self.reshaped),
-            ('unknown', self.unknown),
-            ('not read by the released network, left out', self.unused),
-        ):
-            yield from (f'{what}: {name}' for name in names)
-        yield from self.text
-        yield (
-            f'{len(self.moved)} tensors converted, {len(self.absent)} of ours '
-            f'missing, {len(self.homeless)} without a place, '
-            f'{len(self.reshaped)} of another shape, {len(self.unknown)} '
-            f'unknown, {len(self.unused)} unused'
-        )
 
 
 def our_name(released: str) -> str | None:

@@ -11,10 +11,16 @@ exist, and are used).
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
-from mmseg.models.decode_heads.dpt_head import FeatureFusionBlock
+from mmseg.models.decode_heads.dpt_head import (
+    FeatureFusionBlock,
+    PreActResidualConvUnit,
+)
 from mmseg.models.utils import resize
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmclip.registry import MODELS
 
@@ -98,13 +104,17 @@ class DPTNeck(BaseModule):
                 f'the neck was made for {len(self.lateral)} layers but the '
                 f'backbone gives {len(layers)}: set out_indices'
             )
-        if self.reassemble is not None:
-            layers = [r(*pair(x)) for r, x in zip(self.reassemble, layers)]
-        maps = [conv(pair(x)[0]) for conv, x in zip(self.lateral, layers)]
-        fused = self.fusion[-1](maps[-1])
-        for fusion, skip in zip(self.fusion[-2::-1], maps[-2::-1]):
-            fused = fusion(fused, skip)
+        maps = [self.level(k, *pair(layer)) for k, layer in enumerate(layers)]
+        fused = self.fusion[-1](maps.pop())
+        for fusion in self.fusion[-2::-1]:
+            fused = fusion(fused, maps.pop())
         return fused
+
+    def level(self, k: int, patches: Tensor, token: Tensor | None) -> Tensor:
+        """Bring layer ``k`` to its place in the pyramid and to F channels."""
+        if self.reassemble is not None:
+            patches = self.reassemble[k](patches, token)
+        return self.lateral[k](patches)
 
 
 class Reassemble(nn.Module):
@@ -171,6 +181,13 @@ class FusionBlock(FeatureFusionBlock):
     does not matter, and this one has a quarter of the work.
     """
 
+    def __init__(
+        self, in_channels: int, act_cfg: dict, norm_cfg: dict
+    ) -> None:
+        super().__init__(in_channels, act_cfg, norm_cfg)
+        self.res_conv_unit1 = ResidualUnit(in_channels, act_cfg, norm_cfg)
+        self.res_conv_unit2 = ResidualUnit(in_channels, act_cfg, norm_cfg)
+
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
         """Add a level (B, F, h, w) to the deeper ones; (B, F, 2 h, 2 w)."""
         if skip is not None:
@@ -180,7 +197,7 @@ class FusionBlock(FeatureFusionBlock):
                     f'{tuple(x.shape[2:])}: the image must be a multiple of '
                     'twice the last stride (32); set size_divisor'
                 )
-            x = x + self.res_conv_unit1(skip)
+            x = self.res_conv_unit1(skip).add_(x)
         return resize(
             self.project(self.res_conv_unit2(x)),
             scale_factor=2,
@@ -188,6 +205,43 @@ class FusionBlock(FeatureFusionBlock):
             align_corners=self.align_corners,
             warning=False,
         )
+
+
+class ResidualUnit(PreActResidualConvUnit):
+    """mmseg's unit; in inference its norms are folded into convolutions."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, F, h, w), a tensor that nobody else holds."""
+        norms = self.conv1.norm, self.conv2.norm
+        if torch.is_grad_enabled() or any(map(needs_batch, norms)):
+            return super().forward(x)
+        out = folded(self.conv1, F.relu(x))
+        return folded(self.conv2, out.relu_()).add_(x)
+
+
+def needs_batch(norm: nn.Module) -> bool:
+    """Tell whether a norm is more than a constant factor and addend."""
+    plain = isinstance(norm, _BatchNorm) and norm.track_running_stats
+    return norm.training or not plain
+
+
+def folded(module: ConvModule, x: Tensor) -> Tensor:
+    """Convolve and normalise x (B, F, h, w) at once."""
+    conv, norm = module.conv, module.norm
+    factor = torch.rsqrt(norm.running_var.float() + norm.eps)
+    if norm.affine:
+        factor = factor * norm.weight.float()
+    addend = -norm.running_mean.float() * factor
+    if norm.affine:
+        addend = addend + norm.bias.float()
+    weight = conv.weight * factor[:, None, None, None]
+    return F.conv2d(
+        x,
+        weight.to(conv.weight.dtype),
+        addend.to(conv.weight.dtype),
+        stride=conv.stride,
+        padding=conv.padding,
+    )
 
 
 def resizing(channels: int, factor: float) -> nn.Module:

@@ -70,7 +70,7 @@ class SpatialBlock(nn.Module):
     def smooth(self, scores: Tensor, largest: Tensor | None = None) -> Tensor:
         """Do one step; ``largest`` is (B, 1, h, w)."""
         smoothed = self.conv(scores.flatten(0, 1)[:, None])  # (B K, 1, h, w)
-        smoothed = smoothed[:, 0].unflatten(0, scores.shape[:2])
+        smoothed = smoothed[:, 0].unflatten(0, (len(scores), -1))
         if self.kind == 'depthwise':
             return smoothed
         if largest is None:

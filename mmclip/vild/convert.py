@@ -7,7 +7,6 @@ in, kh, kw), (in, out, kh, kw), (out, in), (C, h, w), and mmdet dx, dy, dw, dh.
 """
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmclip.clip.conversion import known_target, write_whole
 from mmclip.vild.tf_variables import TEXTS, Step, depth_of, plan, released_name
 
 OPTIMIZER = re.compile(
@@ -177,12 +177,7 @@ def convert_release(
         ValueError: The target's name ends otherwise, the source is no
             release, or names or shapes do not fit.
     """
-    target = Path(target)
-    if target.suffix not in WRITERS:
-        raise ValueError(
-            f"'{target}' ends in neither of {list(WRITERS)}: name the target "
-            'so that its format is known'
-        )
+    target = known_target(target)
     model = build_model(cfg)
     names, base = read_names(annotations)
     set_names(model.roi_head, variables, names, base)
@@ -256,13 +251,7 @@ def set_names(roi_head, variables: Mapping, names, base) -> None:
 
 def write(target: Path, state: dict, meta: dict) -> None:
     """Write a checkpoint; what was there stays until it is complete."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f'.{target.name}.{os.getpid()}')
-    try:
-        WRITERS[target.suffix](partial, state, meta)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(target, lambda path: WRITERS[target.suffix](path, state, meta))
 
 
 def write_safetensors(path: Path, state: dict, meta: dict) -> None:

@@ -2,8 +2,9 @@
 
 Contract with whatever supplies the teacher: ``data_sample.distill_instances``
 is an ``InstanceData`` with ``bboxes`` (N, 4) in xyxy pixels of the network
-input, ``embeddings`` (N, D) and ``weights`` (N,), where weight 0 means: leave
-this row out (the region is not in the picture any more).
+input, ``embeddings`` (N, D) of any length and precision, and ``weights``
+(N,), where weight 0 means: leave this row out (the region is not in the
+picture any more).
 
 N regions of all images that count, D embedding width.
 """
@@ -24,7 +25,7 @@ class DistillationTargets:
 
     Attributes:
         rois: (N, 5), index of the image and xyxy pixels.
-        embeddings: (N, D).
+        embeddings: (N, D) float32, unit rows.
         weights: (N,); 0 only for rows that :meth:`padded` added.
     """
 
@@ -61,8 +62,8 @@ def collect_targets(samples: list, embed_dims: int) -> DistillationTargets:
         embed_dims: D of the vocabulary.
 
     Raises:
-        ValueError: No sample has ``distill_instances``, or the embeddings are
-            of another width.
+        ValueError: No sample has ``distill_instances``, the embeddings are
+            of another width, or a row is no direction.
     """
     given = [getattr(sample, FIELD, None) for sample in samples]
     if all(instances is None for instances in given):
@@ -75,14 +76,15 @@ def collect_targets(samples: list, embed_dims: int) -> DistillationTargets:
     like = next(i for i in given if i is not None)
     device = get_box_tensor(like.bboxes).device
     boxes, embeddings, weights = [], [], []
-    for instances in given:
+    for sample, instances in zip(samples, given):
         if instances is None:
             boxes.append(torch.zeros(0, 4, device=device))
             continue
         check_width(instances.embeddings, embed_dims)
         counted = instances.weights > 0
         boxes.append(get_box_tensor(instances.bboxes)[counted].float())
-        embeddings.append(instances.embeddings[counted])
+        rows = instances.embeddings[counted].float()
+        embeddings.append(unit_rows(rows, sample.get('img_id')))
         weights.append(instances.weights[counted].float())
     return DistillationTargets(
         bbox2roi(boxes), torch.cat(embeddings), torch.cat(weights)
@@ -97,3 +99,22 @@ def check_width(embeddings: Tensor, embed_dims: int) -> None:
             f'the vocabulary is {embed_dims} wide: both must come from one '
             'CLIP; extract the embeddings with the CLIP of the vocabulary'
         )
+
+
+def unit_rows(rows: Tensor, image_id) -> Tensor:
+    """Make rows (N, D) unit length.
+
+    Raises:
+        ValueError: A row is not finite, or zero.
+    """
+    lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    bad = ~(lengths.isfinite() & (lengths > 0))
+    if bad.any():
+        row = int(bad.flatten().nonzero()[0])
+        raise ValueError(
+            f'row {row} of the teacher embeddings of image {image_id!r} has '
+            f'length {float(lengths[row])}, expected a direction: the teacher '
+            'is broken or its cache is damaged; check its weights, delete the '
+            'cache and run extract_embeddings again'
+        )
+    return rows / lengths

@@ -6,14 +6,8 @@ torch nor mmdet.
 M detections, K names, D embedding width.
 """
 
-import importlib
-import inspect
-import io
 import json
-import os
-import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,9 +16,9 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from mmclip import __version__
+from mmclip.clip.onnx_file import need, traced, write_model
 from mmclip.vild.onnx_graph import DetectorGraph
 
-OPSET = 16  # the first whose RoiAlign has aligned regions
 VOCABULARY = 'text_embeddings'
 
 
@@ -66,26 +60,16 @@ def export_onnx(
             'without vocabulary_input (--vocabulary-input)'
         )
     graph = DetectorGraph(model, size)
-    proto = onnx.load_from_string(traced(graph, vocabulary_input))
+    proto = onnx.load_from_string(trace(graph, vocabulary_input))
     if vocabulary_input:
         own = model.roi_head.vocabulary.embeddings.numpy()
         proto.graph.initializer.append(
             onnx.numpy_helper.from_array(own, VOCABULARY)
         )
-    onnx.helper.set_model_props(proto, metadata(model, size))
-    proto.producer_name, proto.producer_version = 'mmclip', __version__
-    onnx.checker.check_model(proto)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        partial.write_bytes(proto.SerializeToString())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_model(proto, path, metadata(model, size))
 
 
-def traced(graph: DetectorGraph, vocabulary_input: bool) -> bytes:
+def trace(graph: DetectorGraph, vocabulary_input: bool) -> bytes:
     """Run the graph once on noise and return what it did, as ONNX."""
     # noise, so that every step has something to do
     noise = np.random.default_rng(0).integers(0, 256, (*graph.size, 3))
@@ -97,25 +81,8 @@ def traced(graph: DetectorGraph, vocabulary_input: bool) -> bytes:
         axes[VOCABULARY] = {0: 'names'}
     if not graph.model.roi_head.with_mask:
         del outputs[-1], axes['masks']
-    options = {}
-    if 'dynamo' in inspect.signature(torch.onnx.export).parameters:
-        options['dynamo'] = False  # the other exporter wants onnxscript
-    written = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter('ignore', torch.jit.TracerWarning)
-        warnings.simplefilter('ignore', DeprecationWarning)
-        warnings.filterwarnings('ignore', 'Constant folding')
-        torch.onnx.export(
-            graph,
-            tuple(inputs),
-            written,
-            opset_version=OPSET,
-            input_names=['image', VOCABULARY][: len(inputs)],
-            output_names=outputs,
-            dynamic_axes=axes,
-            **options,
-        )
-    return written.getvalue()
+    names = ['image', VOCABULARY][: len(inputs)]
+    return traced(graph, inputs, names, outputs, axes)
 
 
 def metadata(model: nn.Module, size: tuple[int, int]) -> dict[str, str]:
@@ -335,18 +302,3 @@ def paste(model: nn.Module, found: dict, size: tuple[int, int]) -> np.ndarray:
         activate_map=True,
     )
     return pasted.masks.numpy()
-
-
-def need(package: str):
-    """Import a package that the extra ``onnx`` brings.
-
-    Raises:
-        ImportError: It is absent.
-    """
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise ImportError(
-            f'{package} is not installed, and the export needs it: pip '
-            "install 'mmclip[onnx]' brings it"
-        ) from error

@@ -11,9 +11,11 @@ import torch
 from mmengine.dataset import pseudo_collate
 from torch.utils.data import DataLoader, Subset
 
+from mmclip.clip.folders import ShardError, open_folder
+from mmclip.clip.ranks import Rank
 from mmclip.vild.dataset_images import DatasetImages
-from mmclip.vild.shards import ShardError, Shards, open_folder, write_shard
-from mmclip.vild.stripes import Rank, open_stripe
+from mmclip.vild.shards import Shards, write_shard
+from mmclip.vild.stripes import open_stripe
 
 FORMAT = 'mmclip.proposals'
 VERSION = 1

@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmclip.clip.folders import open_folder
+from mmclip.clip.ranks import Rank
 from mmclip.vild.crop_encoder import CropEncoder
 from mmclip.vild.dataset_images import DatasetImages
 from mmclip.vild.proposals import Proposals
-from mmclip.vild.shards import Shards, open_folder, write_shard
-from mmclip.vild.stripes import Rank, open_stripe
+from mmclip.vild.shards import Shards, write_shard
+from mmclip.vild.stripes import open_stripe
 
 FORMAT = 'mmclip.teacher_cache'
 VERSION = 1
@@ -42,28 +44,17 @@ class TeacherCache(Shards):
         )
 
     def of(self, image_id, limit: int | None = None):
-        """Return boxes (N, 4) and unit embeddings (N, D), float32 copies.
+        """Return boxes (N, 4) and embeddings (N, D) as they are stored.
+
+        Both are views of the files, nothing is copied: whoever computes with
+        the rows widens them (``collect_targets``, for a whole batch and on
+        its device). Do not write to them.
 
         Raises:
             ShardError: The image is not in the cache, or the cache is not
                 what was expected.
-            ValueError: A row is not finite or not of length 1.
         """
-        box, stored = self.rows(image_id, limit, 'box', 'emb')
-        # torch widens half precision twenty times faster than numpy.
-        embeddings = torch.from_numpy(stored).float()
-        lengths = torch.linalg.vector_norm(embeddings, dim=1)
-        bad = ~((lengths - 1).abs() < 0.01)  # True for NaN
-        if bad.any():
-            row = int(bad.nonzero()[0])
-            raise ValueError(
-                f"row {row} of image {image_id!r} in '{self.folder}' has "
-                f'length {float(lengths[row])}, expected 1: the teacher was '
-                'broken or the file is damaged; delete the shard '
-                f'{self.place(image_id)[0]:05d} and run extract_embeddings '
-                'again'
-            )
-        return np.array(box), embeddings.div_(lengths[:, None]).numpy()
+        return tuple(self.rows(image_id, limit, 'box', 'emb'))
 
 
 def cache_manifest(

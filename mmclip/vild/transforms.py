@@ -35,7 +35,8 @@ class LoadProposalEmbeddings(BaseTransform):
 
     Adds ``distill_boxes_original`` (N, 4) and ``distill_embeddings`` (N, D).
     Nothing is opened before the first image, so a config can be built where
-    there is no cache.
+    there is no cache. The rows are views of the files, in half precision:
+    nothing is copied before a batch needs them.
 
     Args:
         cache: Folder that ``extract_embeddings`` wrote.
@@ -47,7 +48,7 @@ class LoadProposalEmbeddings(BaseTransform):
 
     Raises:
         ValueError: The cache is of another CLIP, width or image set, lacks
-            the image, is incomplete, or has rows that are not finite.
+            the image or is incomplete.
     """
 
     def __init__(

@@ -140,13 +140,18 @@ def test_every_method_changes_what_its_config_has(tmp_path):
         command = a_run(tmp_path, method).command('train')
         cfg = jobs.load_config(parser.parse_args(command[4:]))
         data = cfg.train_dataloader.dataset
+        data, *captioned = data.get('datasets', [data])
+        assert bool(captioned) == (method == 'lseg-captions')
         splits = {'base', 'novel', 'unseen'}
         boxed = splits if method == 'supervised' else {'base'}
         assert set(data.objects_of) == set(data.classes_of) == boxed
         assert set(cfg.val_dataloader.dataset.classes_of) == splits
         assert cfg.train_cfg.max_iters == cfg.train_cfg.val_interval == 2
-        if method.startswith('lseg'):
-            assert ('dense' in cfg.model) == (method == 'lseg-dense')
+        if shapes_runs.METHODS[method].measure == shapes_runs.PIXELS:
+            fused = method in ('lseg-dense', 'lseg-captions-dense')
+            assert ('dense' in cfg.model) == fused
+            frozen = cfg.model.backbone.get('frozen', method == 'clip-dense')
+            assert frozen == (method not in ('lseg-tuned', 'lseg-scratch'))
             continue
         head = cfg.model.roi_head.get('image_head')
         distils = dict(vild='shared') | {'vild-ensemble': {}}
@@ -188,6 +193,46 @@ def test_a_run_cut_off_before_its_figures_is_tested(tmp_path, monkeypatch):
     monkeypatch.setattr(shapes_runs, 'execute', execute)
     assert shapes_runs.measure(run, print)['base'] == 0.5
     assert jobs == ['train', 'test']
+
+
+def test_a_method_may_test_what_another_has_trained(tmp_path, monkeypatch):
+    run, jobs = a_run(tmp_path, 'lseg-dense'), []
+
+    def execute(command, folder, show):
+        jobs.append((command[3], folder.name))
+        if command[3] == 'test':
+            assert command[5] == 'iter_2.pth'
+        (folder / 'last_checkpoint').write_text('iter_2.pth')
+        logged(folder)
+
+    monkeypatch.setattr(shapes_runs, 'execute', execute)
+    shapes_runs.measure(run, print)
+    assert jobs == [('train', 'lseg_seed0'), ('test', 'lseg-dense_seed0')]
+    assert shapes_runs.kept_figures(a_run(tmp_path, 'lseg')) is not None
+    assert run.settings['weights'] == a_run(tmp_path, 'lseg').settings
+    shapes_runs.check_settings(run)
+
+
+def test_what_is_never_trained_is_tested_without_a_checkpoint(
+    tmp_path, monkeypatch
+):
+    jobs = []
+
+    def execute(command, folder, show):
+        jobs.append(command[3:6:2])
+        logged(folder)
+
+    monkeypatch.setattr(shapes_runs, 'execute', execute)
+    shapes_runs.measure(a_run(tmp_path, 'clip-dense'), print)
+    assert jobs == [['test', 'none']]
+
+
+def test_variants_run_where_they_are_asked_for_alone():
+    usual = benchmark.build_parser().parse_args([]).method
+    assert 'lseg-dense' in usual
+    assert 'lseg-captions' not in usual
+    asked = ['--method', 'lseg-captions']
+    assert benchmark.build_parser().parse_args(asked).method == asked[1:]
 
 
 def test_other_settings_in_the_same_folder_are_refused(tmp_path):

@@ -8,7 +8,7 @@ from benchmarks import teacher_cache as benchmark
 def test_both_sides_read_the_same(tmp_path):
     benchmark.write_both(tmp_path, images=6, boxes=5, width=8)
     times, gap = benchmark.measure(tmp_path, images=6, passes=2)
-    assert list(times) == ['as stored', 'ready for use', 'in a zip']
+    assert list(times) == ['in a pipeline', 'in memory', 'ready', 'in a zip']
     for pth, shards in times.values():
         assert len(pth) == len(shards) == 12
         assert min(*pth, *shards) > 0

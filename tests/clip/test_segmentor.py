@@ -6,7 +6,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 from mmseg.models.segmentors import EncoderDecoder
 
-from mmclip.clip.segmentor import all_scores, better, window_spans
+from mmclip.clip.segmentor import all_scores
 from tests.lseg.tiny import NAMES, TABLE, sample, tiny_lseg
 
 SLIDE = ConfigDict(mode='slide', crop_size=(64, 64), stride=(48, 48))
@@ -130,11 +130,6 @@ def test_sliding_is_what_mmseg_does(model):
     torch.testing.assert_close(ours, theirs)
 
 
-def test_windows_lie_where_mmseg_puts_them():
-    assert window_spans(100, 64, 48) == [slice(0, 64), slice(36, 100)]
-    assert window_spans(30, 64, 48) == [slice(0, 30)]
-
-
 # ---- many names ----
 
 
@@ -212,14 +207,6 @@ def test_scores_of_all_names_are_kept_where_asked(many):
         (found,) = segment(many, torch.randn(1, 3, 32, 32), [sample((32, 32))])
     assert found.seg_logits.data.shape == (23, 32, 32)
     assert many.chunk == 4
-
-
-def test_the_better_of_two_is_taken_and_the_first_of_equals():
-    old = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0, 0, 0])
-    new = torch.tensor([2.0, 2.0, 1.0]), torch.tensor([5, 5, 5])
-    score, label = better(old, new)
-    assert score.tolist() == [2, 2, 3]
-    assert label.tolist() == [5, 0, 0]
 
 
 # ---- training ----
@@ -369,3 +356,102 @@ def test_a_head_of_closed_names_is_refused():
                 decode_head=head,
             )
         )
+
+
+# ---- what may be given by mistake ----
+
+
+@pytest.mark.parametrize('mode', ['whole', 'slide'])
+@pytest.mark.parametrize('chunk', [8, 32, 1000])
+def test_labels_of_1203_names_are_exactly_those_of_argmax(
+    many, monkeypatch, mode, chunk
+):
+    """Whole numbers leave nothing to rounding, and make many ties."""
+    torch.manual_seed(3)
+    head = many.decode_head
+    with torch.no_grad():
+        for value in head.project.parameters():
+            value.copy_(torch.randint(-3, 4, value.shape))
+    rows = torch.eye(16).repeat(76, 1)[torch.randperm(1203)]  # of length 1
+    many.set_vocabulary(rows, [f'name {k}' for k in range(1203)])
+    many.test_cfg = SLIDE if mode == 'slide' else many.test_cfg
+
+    def features(x):
+        seen = x[:, :1, ::2, ::2].mul(4).round()
+        return torch.cat([seen.roll(k, dims=3) for k in range(8)], dim=1)
+
+    monkeypatch.setattr(many, 'extract_feat', features)
+    image = torch.randn(1, 3, 70, 100)
+    with all_scores(many):
+        (plain,) = segment(many, image, [sample((70, 100))])
+    many.chunk = chunk
+    (parts,) = segment(many, image, [sample((70, 100))])
+    assert 'seg_logits' not in parts
+    wanted = plain.seg_logits.data.argmax(dim=0, keepdim=True)
+    assert (plain.pred_sem_seg.data == wanted).all()
+    assert (parts.pred_sem_seg.data == wanted).all()
+    assert len(wanted.unique()) > 5
+
+
+@pytest.mark.parametrize('call', ['predict', 'loss', 'tensor'])
+def test_an_empty_vocabulary_says_how_to_fill_it(call):
+    built, image = tiny_lseg(None), torch.randn(1, 3, 32, 32)
+    with pytest.raises(RuntimeError, match='the vocabulary is empty'):
+        built(image, [sample((32, 32), label=0)], mode=call)
+
+
+@pytest.mark.parametrize('size', [(1, 1), (3, 20), (17, 31)])
+def test_images_below_a_patch_are_trained_on(size):
+    built = tiny_lseg().train()
+    images = torch.randn(2, 3, *size)
+    loss = built.loss(images, [sample(size, label=1)] * 2)['decode.loss_ce']
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad.isfinite().all() for p in built.parameters())
+
+
+@pytest.mark.parametrize('ignored', [1, 2])
+def test_ignored_images_of_their_own_names_add_nothing(ignored):
+    built = tiny_lseg().train()
+    texts = [['other', 'boat'], ['other', 'dog', 'sky']]
+    made = [
+        sample(text=text, label=255 if k < ignored else 1)
+        for k, text in enumerate(texts)
+    ]
+    loss = built.loss(torch.randn(2, 3, 64, 64), made)['decode.loss_ce']
+    loss.backward()
+    assert loss.isfinite()
+    gradients = [p.grad for p in built.parameters() if p.grad is not None]
+    assert all(g.isfinite().all() for g in gradients)
+    nothing = all(g.abs().max() == 0 for g in gradients)
+    assert nothing == (loss.item() == 0) == (ignored == 2)
+
+
+def test_bfloat16_is_trained_in_as_it_is_tested_in():
+    built = tiny_lseg().train()
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        losses = built.loss(
+            torch.randn(2, 3, 64, 64), [sample(label=x) for x in labels()]
+        )
+    losses['decode.loss_ce'].backward()
+    assert losses['decode.loss_ce'].isfinite()
+    assert all(p.grad.isfinite().all() for p in built.parameters())
+
+
+@pytest.mark.parametrize('batch', [1, 3])
+def test_a_network_in_bfloat16_keeps_images_and_texts_in_float32(batch):
+    built, image = tiny_lseg(), torch.randn(batch, 3, 50, 70)
+    made = [sample((50, 70)) for _ in image]
+    wanted = torch.stack(
+        [s.seg_logits.data for s in segment(built, image, made)]
+    )
+    assert built.compute_in(torch.bfloat16) is built
+    assert built.dtype == torch.bfloat16
+    assert built.decode_head.vocabulary.embeddings.dtype == torch.float32
+    assert built.data_preprocessor.mean.dtype == torch.float32
+    made = [sample((50, 70)) for _ in image]
+    found = torch.stack(
+        [s.seg_logits.data for s in segment(built, image, made)]
+    )
+    error = (found.float() - wanted).norm() / wanted.norm()
+    assert 1e-5 < error < 0.1

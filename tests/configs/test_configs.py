@@ -4,6 +4,7 @@ import copy
 from pathlib import Path
 
 import pytest
+from mmengine import registry
 from mmengine.config import Config
 from mmengine.fileio import load
 from mmengine.registry import DefaultScope
@@ -16,7 +17,8 @@ CONFIGS = sorted(
     for path in FOLDER.rglob('*.py')
     if '_base_' not in path.relative_to(FOLDER).parts
 )
-# names that mmengine, mmcv and mmdet's inferencer look for as they stand
+# names that mmengine, mmcv and the inferencers of mmdet and mmseg look for as
+# they stand
 BARE = {
     'Adam',
     'AdamW',
@@ -26,6 +28,8 @@ BARE = {
     'Pretrained',
     'LoadImageFromFile',
 }
+BARE |= {'LoadAnnotations'}
+BUILT: set[str] = set()  # models that several configs share are built once
 
 
 def typed_dicts(node):
@@ -69,9 +73,20 @@ def test_a_config_is_short(path):
     assert len(path.read_text().splitlines()) <= 60
 
 
+@pytest.fixture
+def unfilled(monkeypatch):
+    """Leave large weights as they are: drawing them takes the time."""
+    for draw in ('normal_', 'uniform_', 'trunc_normal_', 'xavier_uniform_'):
+        monkeypatch.setattr(f'torch.nn.init.{draw}', lambda x, *a, **k: x)
+    for draw in ('kaiming_uniform_', 'kaiming_normal_'):
+        monkeypatch.setattr(f'torch.nn.init.{draw}', lambda x, *a, **k: x)
+
+
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
 @pytest.mark.parametrize('inherited', [False, True])
-def test_the_model_and_all_parts_of_the_run_build(path, inherited, tmp_path):
+def test_the_model_and_all_parts_of_the_run_build(
+    path, inherited, tmp_path, unfilled
+):
     cfg = read(path, inherited, tmp_path)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         build_all(cfg)
@@ -85,28 +100,35 @@ def read(path, inherited, tmp_path):
     return Config.fromfile(heir)
 
 
-def build_all(cfg):
-    from mmengine import registry
+def innermost(dataset):
+    """Yield the data sets within what repeats, balances or joins them."""
+    within = dataset.get('datasets') or [dataset.get('dataset')]
+    if within == [None]:
+        yield dataset
+        return
+    assert registry.DATASETS.get(dataset['type'])
+    for each in within:
+        yield from innermost(each)
 
-    model = registry.MODELS.build(copy.deepcopy(cfg.model))
-    assert sum(p.numel() for p in model.parameters()) > 0
-    for loader in (cfg.train_dataloader, cfg.val_dataloader):
-        if loader is None:  # a loop that evaluates its own work
-            continue
-        dataset = copy.deepcopy(loader.dataset)
-        while 'dataset' in dataset:  # within what repeats or balances it
-            assert registry.DATASETS.get(dataset.type)
-            dataset = dataset.dataset
-        dataset = dict(dataset, lazy_init=True)
-        for step in dataset.pop('pipeline'):
-            registry.TRANSFORMS.build(step)
-        built = registry.DATASETS.build(dict(dataset, pipeline=[]))
-        assert built.metainfo is not None
+
+def build_all(cfg):
+    if (model_text := str(cfg.model)) not in BUILT:
+        model = registry.MODELS.build(copy.deepcopy(cfg.model))
+        assert sum(p.numel() for p in model.parameters()) > 0
+        BUILT.add(model_text)
+    loaders = map(cfg.get, ('train_dataloader', 'val_dataloader'))
+    for loader in filter(None, loaders):  # one that is only tested has one
+        for dataset in innermost(copy.deepcopy(loader.dataset)):
+            dataset = dict(dataset, lazy_init=True)
+            for step in dataset.pop('pipeline'):
+                registry.TRANSFORMS.build(step)
+            built = registry.DATASETS.build(dict(dataset, pipeline=[]))
+            assert built.metainfo is not None
     registry.VISUALIZERS.build(dict(cfg.visualizer, name='of a run'))
     for hook in [*cfg.custom_hooks, *cfg.default_hooks.values()]:
         registry.HOOKS.build(copy.deepcopy(hook))
     for kind in (cfg.val_evaluator, cfg.test_evaluator):
         for metric in typed_dicts(kind):
             assert registry.METRICS.get(metric['type'])
-    for schedule in cfg.param_scheduler:
+    for schedule in cfg.param_scheduler or []:
         assert registry.PARAM_SCHEDULERS.get(schedule['type'])

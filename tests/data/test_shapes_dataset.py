@@ -6,6 +6,7 @@ import torch
 from mmengine.structures import InstanceData
 
 import mmclip  # noqa: F401  (its mends let mmdet be imported)
+from mmclip.clip.phrases import split_phrases
 from mmclip.data.shapes import concepts, draw_scene, parse
 from mmclip.data.shapes_dataset import ShapesDataset
 from mmclip.registry import DATASETS
@@ -225,3 +226,23 @@ def test_mmsegs_metric_agrees_with_the_truth():
         sample.pred_sem_seg = PixelData(data=sample.gt_sem_seg.data.clone())
         metric.process({}, [sample.to_dict()])
     assert metric.evaluate(len(dataset))['mIoU'] == pytest.approx(100)
+
+
+def test_captions_name_what_is_drawn_and_come_without_a_map():
+    splits = ('base', 'novel')
+    dataset = build_seg(
+        captioned=True, objects_of=splits, classes_of=splits, seed=10
+    )
+    novel = 0
+    for k in range(4):
+        info = dataset.get_data_info(k)
+        assert (info['drawn_seg_map'] == 255).all()
+        names = split_phrases(info['caption'])
+        scene = dataset.draw(k)
+        assert names == list(
+            dict.fromkeys(o.concept.name for o in scene.objects)
+        )
+        novel += len({*names} & {*dataset.metainfo['novel_classes']})
+    assert novel > 0
+    assert (dataset[0]['data_samples'].gt_sem_seg.data == 255).all()
+    assert 'caption' not in build_seg().get_data_info(0)

@@ -92,7 +92,7 @@ def training_sets() -> dict[str, dict]:
             ('_base_', 'schedules'),
         ):
             continue
-        loader = Config.fromfile(path).get('train_dataloader', {})
+        loader = Config.fromfile(path).get('train_dataloader') or {}
         for k, dataset in enumerate(shapes_datasets(loader.get('dataset'))):
             found[f'{relative}-{k}'] = dict(dataset, pipeline=[])
     return found

@@ -6,6 +6,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from mmclip.checkpoint import read_checkpoint
+from mmclip.clip.vocabulary import unpack
 from mmclip.jobs import find_config
 from tests.end_to_end.tiny import losses, shapes_table
 
@@ -73,3 +74,29 @@ def test_a_checkpoint_of_base_names_is_tested_on_others(trained, tmp_path):
     assert {'mIoU', 'base_mIoU', 'novel_mIoU', 'unseen_mIoU', 'hIoU'} <= set(
         figures
     )
+
+
+def test_captions_without_masks_are_trained_on_beside_masks(tmp_path):
+    cfg = tiny_config(tmp_path)
+    cap = Config.fromfile(find_config('lseg_shapes-clip-dpt-captions_shapes'))
+    data = cap.train_dataloader.dataset
+    for part in data.datasets:
+        part.update(num_images=8, size=64)
+    cfg.train_dataloader.batch_size, cfg.train_dataloader.dataset = 4, data
+    cfg.model.decode_head.loss_caption = dict(loss_weight=1.0, negatives=5)
+    cfg.train_cfg.val_interval = 100
+    Runner.from_cfg(cfg).train()
+    state = read_checkpoint(str(tmp_path / 'iter_8.pth'))['state_dict']
+    names = unpack(state['decode_head.vocabulary.packed_names'])
+    assert len(names) == 49  # no caption's name became a class
+    caption = losses(tmp_path, 'decode.loss_caption')
+    assert len(caption) == 8
+    assert max(caption.values()) > 0
+
+
+def test_a_clip_alone_is_tested_without_training(tmp_path):
+    cfg = Config.fromfile(find_config('clip-dense_shapes-clip_shapes'))
+    cfg.test_dataloader.dataset.update(num_images=4, size=64)
+    cfg.work_dir, cfg.log_level = str(tmp_path), 'ERROR'
+    figures = Runner.from_cfg(cfg).test()
+    assert figures['base_mIoU'] > 0

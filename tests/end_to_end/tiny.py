@@ -51,12 +51,12 @@ def shapes_table() -> dict:
     )
 
 
-def losses(work_dir) -> dict[int, float]:
-    """Read the loss of each step; the newest run that took it counts."""
+def losses(work_dir, key: str = 'loss') -> dict[int, float]:
+    """Read a loss of each step; the newest run that took it counts."""
     found = {}
     for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
         for line in path.read_text().splitlines():
             record = json.loads(line)
-            if 'loss' in record:
-                found[record['step']] = record['loss']
+            if key in record:
+                found[record['step']] = record[key]
     return found

@@ -13,6 +13,7 @@ from mmclip.clip.text import CausalTextTower
 from mmclip.clip.tokenizer import CLIPTokenizer
 from mmclip.clip.towers import inputs_to, outputs_of
 from mmclip.groupvit import GroupViTPretrainer
+from mmclip.groupvit.head import GroupBackground
 from mmclip.groupvit.segmentor import GroupViTSegmentor
 
 LOST_PIXELS = 0.005  # the notes allow that share of labels to differ
@@ -293,7 +294,7 @@ def segment(meta: dict, arrays: dict) -> dict:
     model = segmentor_of(meta)
     text_embedding = torch.from_numpy(arrays['in_text_embedding'])
     names = [f'class {i}' for i in range(len(text_embedding))]
-    model.set_vocabulary(names, text_embedding)
+    model.set_vocabulary(text_embedding, names)
     images = torch.from_numpy(arrays['in_image'])
     whole, _, grouping = model.encode_image(images)
     groups = grouping.labels().byte().numpy()  # (1, H, W)
@@ -337,7 +338,7 @@ def compare_segmentation(
     what, mode, percent = SEGMENTED.fullmatch(name).group(
         'what', 'mode', 'percent'
     )
-    model.background_threshold = percent and float(f'0.{percent}')
+    put_background(model, percent and float(f'0.{percent}'))
     if what == 'label':
         scores = run_segmentor(model, images, config, mode or 'whole_')
         return few_misses(scores.argmax(dim=1).byte().numpy(), theirs)
@@ -350,6 +351,22 @@ def compare_segmentation(
         scores = run_segmentor(model, images, config, mode)
         error = trimmed_distance(thin(meta, name, scores), theirs)
     return Measured(error, tolerance(meta, name))
+
+
+def put_background(model, threshold: float | None) -> None:
+    """Put the background in front of the names, or take it away."""
+    vocabulary = model.decode_head.vocabulary
+    named = [k for k, n in enumerate(vocabulary.names) if n != 'background']
+    names = [vocabulary.names[k] for k in named]
+    table = vocabulary.embeddings[named]
+    model.decode_head.background = None
+    if threshold is not None:
+        model.decode_head.background = GroupBackground(
+            'threshold', threshold=threshold
+        )
+        names = ['background', *names]
+        table = F.pad(table, (0, 0, 1, 0))
+    model.set_vocabulary(table, names)
 
 
 def run_segmentor(model, images, config: dict, mode: str) -> torch.Tensor:

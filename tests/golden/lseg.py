@@ -63,7 +63,7 @@ def train(meta: dict, arrays: dict) -> dict:
     ours['out_loss_train'] = loss.detach()
     with torch.no_grad():  # mmseg's loss calls no hook of the head
         head = model.decode_head
-        scores = head.regularise(head.cosines(seen['tap_image_features']))
+        scores = head(seen['tap_path_1'])
         ours['out_logits_train'] = model.upsample(scores, image)
     gradients = {k: p.grad for k, p in model.named_parameters()}
     ours['out_grad_norm'] = torch.stack(
@@ -286,7 +286,13 @@ def watch(model, per_image: bool = False):
         keep(conv, f'tap_layer{k}_rn')
         keep(fusion, f'tap_path_{k}')
     head = model.decode_head
-    keep(head.project, 'tap_image_features')
+
+    def features(_, __, output):
+        # The head never holds them whole.
+        with torch.no_grad():
+            seen['tap_image_features'] = head.embed(output)
+
+    handles.append(model.neck.register_forward_hook(features))
     keep(head, 'tap_logits_lowres')
     if head.spatial_block:
         handles.append(

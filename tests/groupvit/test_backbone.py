@@ -1,8 +1,10 @@
 import pytest
 import torch
+from torch.nn import LayerNorm
 
+from mmclip.groupvit import GroupViTBackbone
 from mmclip.registry import MODELS
-from tests.groupvit.tiny import backbone, images, noise
+from tests.groupvit.tiny import IMAGE, backbone, images, noise
 
 
 @torch.no_grad()
@@ -169,3 +171,67 @@ def test_it_is_a_backbone_in_a_config_of_mmseg():
     with torch.no_grad():
         logits = model.eval()(images(1), mode='tensor')
     assert logits.shape == (1, 4, 4, 4)
+
+
+def test_a_stem_keeps_the_grid_and_images_apart():
+    model = backbone(stem_channels=(8, 12)).train()
+    model.eval()
+    x = images(3)
+    whole = model.encode(x)
+    assert whole.grid == (4, 4)
+    alone = model.encode(x[1:2])
+    torch.testing.assert_close(alone.segments, whole.segments[1:2])
+    assert 'patch_embed.stem.0.0.weight' in model.state_dict()
+    assert not any('stem' in key for key in backbone().state_dict())
+
+
+def test_a_stem_that_does_not_divide_the_patch_is_refused():
+    with pytest.raises(ValueError, match='does not divide patch_size=8'):
+        backbone(stem_channels=(8, 8, 8, 8))
+
+
+def test_a_gain_acts_on_the_first_weights_of_the_assignment_alone():
+    torch.manual_seed(0)
+    plain = GroupViTBackbone(**IMAGE).state_dict()
+    torch.manual_seed(0)
+    ours = GroupViTBackbone(**IMAGE, gain=4.0).state_dict()
+    for key, value in plain.items():
+        amplified = 'assign.q_proj.weight' in key or (
+            'assign.k_proj.weight' in key
+        )
+        expected = value * 4 if amplified else value
+        torch.testing.assert_close(ours[key], expected)
+
+
+def test_without_the_residual_a_segment_is_what_was_merged():
+    # a group without a patch then knows nothing of the image
+    model = backbone(residual=False, num_output_groups=(6, 3)).eval()
+    blocks = [s.downsample for s in model.layers if s.downsample is not None]
+    groups = torch.randn(2, 6, 32)
+    merged = torch.zeros(2, 6, 32)
+    assert torch.equal(
+        blocks[0].finish(merged, groups), blocks[0].finish(merged, -groups)
+    )
+    published = backbone().eval().layers[0].downsample
+    assert not torch.equal(
+        published.finish(merged, groups), published.finish(merged, -groups)
+    )
+
+
+def test_a_backbone_without_groups_takes_every_patch_for_one():
+    model = backbone(num_group_tokens=(0, 0, 0), num_output_groups=()).eval()
+    grouping = model.encode(images(2))
+    assert grouping.segments.shape == (2, 16, 32)
+    assert grouping.patch_maps().shape == (2, 16, 4, 4)
+    labels = grouping.labels()
+    assert labels[0, ::8, ::8].flatten().tolist() == list(range(16))
+
+
+def test_an_empty_group_does_not_drown_the_others_gradients():
+    model = backbone(residual=False)
+    assert {model.norm.eps, model.layers[0].downsample.norm_new_x.eps} == {
+        1e-2
+    }
+    published = backbone()
+    eps = {m.eps for m in published.modules() if isinstance(m, LayerNorm)}
+    assert eps == {1e-5}

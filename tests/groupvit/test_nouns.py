@@ -1,6 +1,10 @@
 import pytest
 
-from mmclip.groupvit.nouns import extractor_of, nouns_by_rules
+from mmclip.groupvit.nouns import (
+    extractor_of,
+    nouns_by_rules,
+    phrases_by_rules,
+)
 
 
 @pytest.mark.parametrize(
@@ -30,5 +34,21 @@ def test_a_function_is_its_own_extractor():
 
 
 def test_an_unknown_extractor_is_named():
-    with pytest.raises(ValueError, match="'spacey'.*rules, nltk"):
+    with pytest.raises(ValueError, match="'spacey'.*rules, phrases, nltk"):
         extractor_of('spacey')
+
+
+@pytest.mark.parametrize(
+    ('caption', 'phrases'),
+    [
+        ('a small red ring and a star', ['small red ring', 'star']),
+        ('red, green and blue', []),
+        (
+            'a photo of a red striped circle, an orange oval.',
+            ['photo', 'red striped circle', 'orange oval'],
+        ),
+        ('', []),
+    ],
+)
+def test_phrases_keep_the_adjectives_of_a_noun(caption, phrases):
+    assert phrases_by_rules(caption) == phrases

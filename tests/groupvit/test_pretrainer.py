@@ -4,6 +4,7 @@ from mmengine.optim import OptimWrapper
 
 from mmclip.registry import MODELS
 from tests.groupvit.tiny import (
+    IMAGE,
     TOWERS,
     assert_same_gradients,
     images,
@@ -112,3 +113,29 @@ def test_tokens_that_do_not_fit_the_images_are_refused(ids):
 def test_a_pretrainer_does_not_predict():
     with pytest.raises(ValueError, match='GroupViTSegmentor'):
         pretrainer()(images(2), tokens(2), mode='predict')
+
+
+def in_plain_chunks(encode, chunk_size, rows, *others):
+    """Encode in chunks and keep all activations."""
+    assert others in ((), (None,))
+    return torch.cat([encode(part) for part in rows.split(chunk_size)])
+
+
+def test_noise_and_dropped_paths_are_the_same_in_both_passes(monkeypatch):
+    model = pretrainer(img_encoder=IMAGE | dict(drop_path_rate=0.5)).train()
+    assert model.img_encoder.layers[0].downsample.assign.assign == 'gumbel'
+    model.chunk_size, batch = 2, (images(6), tokens(6), None)
+    state = {k: v.clone() for k, v in model.state_dict().items()}
+    torch.manual_seed(4)
+    ours, found = losses_and_gradients(model, *batch)
+    model.load_state_dict(state)
+    monkeypatch.setattr(
+        'mmclip.groupvit.pretrainer.encode_in_chunks', in_plain_chunks
+    )
+    torch.manual_seed(4)
+    losses, gradients = losses_and_gradients(model, *batch)
+    torch.testing.assert_close(ours, losses, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found, gradients, rtol=1e-5, atol=1e-5)
+    torch.manual_seed(5)  # other noise gives another loss: it matters
+    other, _ = losses_and_gradients(model, *batch)
+    assert abs(other['loss_contrastive'] - losses['loss_contrastive']) > 1e-3

@@ -3,10 +3,11 @@ import torch
 
 from mmclip.clip.similarity import cosine_logits
 from mmclip.groupvit.segmentation import (
-    background_score,
+    background_of,
+    mask_shares,
     name_groups,
     paint,
-    segment_scores,
+    with_background,
 )
 
 
@@ -52,44 +53,46 @@ def test_a_pixel_has_the_scores_of_its_group():
     torch.testing.assert_close(painted, expected)
 
 
-LABELS = torch.tensor([[[0, 1, 2]]])
 SCORES = torch.tensor([[[0.6, 0.1], [0.2, 0.4], [0.1, 0.1]]])
+NOTHING = torch.zeros(1, 3, 0)
 
 
 @pytest.mark.parametrize(
     ('threshold', 'expected'),
     [(0.05, [0, 0, 0]), (0.3, [0, 0, 1]), (0.5, [0, 1, 1]), (0.95, [0, 1, 1])],
 )
-def test_unsure_pixels_are_background_but_the_best_group_stays(
+def test_unsure_groups_are_background_but_the_best_group_stays(
     threshold, expected
 ):
-    ground = background_score(SCORES, LABELS, threshold)
+    ground = background_of(SCORES, threshold, NOTHING)
     assert ground.flatten().tolist() == expected
 
 
 def test_each_image_of_a_batch_has_its_own_limit():
     scores = torch.cat([SCORES, SCORES / 2])
-    labels = LABELS.expand(2, -1, -1)
-    ground = background_score(scores, labels, 0.5)
+    ground = background_of(scores, 0.5, NOTHING.expand(2, -1, -1))
     assert ground.flatten(1).tolist() == [[0, 1, 1], [0, 1, 1]]
 
 
-def test_contrast_names_become_the_background(features):
+@pytest.mark.parametrize('row', [0, 2, 5])
+def test_words_become_the_background_where_it_stands(features, row):
     groups, image, text = features
-    labels = torch.randint(0, 4, (2, 3, 5))
-    plain = segment_scores(groups, image, labels, text, 5.0)
-    scores = segment_scores(groups, image, labels, text, 5.0, num_contrast=2)
-    torch.testing.assert_close(scores[:, 1:], plain[:, :5])
-    torch.testing.assert_close(scores[:, 0], plain[:, 5:].amax(dim=1))
+    plain = name_groups(groups, image, text, 5.0)  # 5 names, 2 words
+    scores = with_background(plain, row, num_contrast=2)
+    torch.testing.assert_close(scores[..., row], plain[..., 5:].amax(dim=2))
+    others = [k for k in range(6) if k != row]
+    torch.testing.assert_close(scores[..., others], plain[..., :5])
 
 
-def test_a_threshold_adds_one_channel_in_front(features):
-    groups, image, text = features
-    labels = torch.randint(0, 4, (2, 3, 5))
-    plain = segment_scores(groups, image, labels, text, 5.0)
-    scores = segment_scores(groups, image, labels, text, 5.0, threshold=0.3)
-    torch.testing.assert_close(scores[:, 1:], plain)
-    unsure = plain.amax(dim=1) < plain.amax(dim=(1, 2, 3))[
-        :, None, None
-    ].clamp(max=0.3)
-    torch.testing.assert_close(scores[:, 0], unsure.float())
+def test_threshold_and_words_both_count(features):
+    plain = name_groups(*features, 5.0)
+    words = with_background(plain, 0, num_contrast=2)[..., 0]
+    limit = with_background(plain[..., :5], 0, threshold=0.3)[..., 0]
+    both = with_background(plain, 0, num_contrast=2, threshold=0.3)[..., 0]
+    torch.testing.assert_close(both, torch.maximum(words, limit))
+
+
+def test_masks_are_shared_out_over_positions():
+    labels = torch.tensor([[[0, 0, 1, 1], [0, 2, 1, 1]]])
+    shares = mask_shares(labels, 3, (1, 2))
+    assert shares.tolist() == [[[0.75, 0], [0, 1], [0.25, 0]]]

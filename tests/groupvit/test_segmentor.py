@@ -1,8 +1,12 @@
+import copy
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmseg.structures import SegDataSample
 
 from mmclip.groupvit.segmentor import GroupViTSegmentor
+from mmclip.hooks import VocabularyHook
 from mmclip.registry import MODELS
 from tests.groupvit.tiny import IMAGE, TOWERS, images, sharpened
 
@@ -30,8 +34,9 @@ def segmentor(weights, **options):
     return model
 
 
-def samples(count, shape):
-    return [SegDataSample(metainfo=dict(ori_shape=shape))] * count
+def samples(count, shape, **fields):
+    meta = dict(ori_shape=shape) | fields
+    return [SegDataSample(metainfo=meta) for _ in range(count)]
 
 
 @torch.no_grad()
@@ -41,15 +46,87 @@ def test_a_pretrained_checkpoint_segments_by_names(weights):
     for sample in found:
         assert sample.pred_sem_seg.data.shape == (1, 40, 20)
         assert sample.seg_logits.data.shape == (3, 40, 20)
+        assert sample.label_names == NAMES
     assert found[0].pred_sem_seg.data.max() < 3
 
 
 @torch.no_grad()
 def test_images_are_segmented_alike_alone_and_in_a_batch(weights):
-    model = segmentor(weights, names=NAMES, background_threshold=0.3)
+    model = segmentor(
+        weights,
+        names=['background', *NAMES],
+        background=dict(kind='threshold', threshold=0.3),
+    )
     both = model.encode_decode(images(2))
     assert both.shape == (2, 4, 32, 32)
     torch.testing.assert_close(both[1:], model.encode_decode(images(2)[1:]))
+
+
+@torch.no_grad()
+def test_each_image_may_bring_its_own_names(weights):
+    model = segmentor(weights, names=NAMES)
+    asked = [*samples(1, (32, 32), text='cat . sofa'), *samples(1, (32, 32))]
+    found = model(images(2), asked, mode='predict')
+    assert [f.label_names for f in found] == [['cat', 'sofa'], NAMES]
+    model.set_vocabulary(['cat', 'sofa'])
+    torch.testing.assert_close(
+        found[0].seg_logits.data, model.encode_decode(images(2)[:1])[0]
+    )
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('mode', ['whole', 'slide'])
+def test_many_names_in_chunks_get_the_labels_of_all_at_once(weights, mode):
+    names = ['background', *(f'thing {k}' for k in range(9))]
+    model = segmentor(
+        weights,
+        names=names,
+        background=dict(kind='threshold', threshold=0.1),
+        test_cfg=dict(mode=mode, crop_size=(32, 32), stride=(16, 16)),
+    )
+    image = images(2, 32, 48)
+    asked = [samples(2, (32, 48)) for _ in range(2)]
+    whole = model(image, asked[0], mode='predict')
+    model.chunk = 4
+    parts = model(image, asked[1], mode='predict')
+    for a, b in zip(whole, parts):
+        assert (a.pred_sem_seg.data == b.pred_sem_seg.data).all()
+        assert 'seg_logits' not in b
+
+
+@torch.no_grad()
+def test_a_pixel_has_the_embedding_of_its_group(weights):
+    model = segmentor(weights, names=NAMES)
+    image = images(1, 20, 36)
+    pixels = model.pixel_embeddings(image)
+    assert pixels.shape == (1, 12, 10, 18)
+    torch.testing.assert_close(pixels.norm(dim=1), torch.ones(1, 10, 18))
+    _, groups, grouping = model.encode_image(image)
+    own = groups[0, grouping.labels()[0, 6, 30]]
+    torch.testing.assert_close(pixels[0, :, 3, 15], own / own.norm())
+
+
+@torch.no_grad()
+def test_half_precision_changes_few_pixels(weights):
+    model = segmentor(weights, names=NAMES)
+    before = model.encode_decode(images(2, 64, 64)).argmax(dim=1)
+    assert model.compute_in(torch.bfloat16).dtype == torch.bfloat16
+    scores = model.encode_decode(images(2, 64, 64))
+    assert scores.dtype == torch.float32
+    assert (scores.argmax(dim=1) == before).float().mean() > 0.8
+
+
+@torch.no_grad()
+def test_hard_assignments_are_another_choice(weights):
+    model = segmentor(weights, names=NAMES, assignment='hard')
+    grouping = model.encode_image(images(2))[2]
+    labels = model.extract_feat(images(2)).labels
+    assert (labels == grouping.labels(hard=True)).all()
+    first, second = (a.argmax(dim=1) for a in grouping.assignments)
+    patch = second.gather(1, first).unflatten(1, grouping.grid)
+    assert (grouping.patch_maps(hard=True).argmax(dim=1) == patch).all()
+    with pytest.raises(ValueError, match='soft'):
+        segmentor(weights, assignment='firm')
 
 
 @torch.no_grad()
@@ -82,42 +159,57 @@ def test_the_encoder_runs_once_a_window(weights):
 @torch.no_grad()
 def test_names_can_be_replaced_and_follow_new_weights(weights):
     model = segmentor(weights, names=NAMES)
-    assert model.out_channels == 3
+    assert model.out_channels == model.num_classes == 3
     model.set_vocabulary(['sofa'])
     assert model.encode_decode(images(1)).shape[1] == 1
-    before = model.text
+    before = model.decode_head.vocabulary.embeddings
     changed = {k: v + 0.1 if v.ndim else v for k, v in weights.items()}
     model.load_state_dict(changed)
-    model.encode_decode(images(1))
-    assert model.names == ['sofa']
-    assert not torch.allclose(model.text, before)
+    assert model.decode_head.vocabulary.names == ['sofa']
+    after = model.decode_head.vocabulary.embeddings
+    assert not torch.allclose(after, before)
 
 
 @torch.no_grad()
 def test_templates_are_averaged_before_they_are_normalised(weights):
     model = segmentor(weights, names=['cat'], prompts=['{}', 'a red {}'])
-    model.ensure_vocabulary()
-    ids = model.tokenize(['cat'])
+    ids = model.decode_head.vocabulary.tokenize(['cat'])
     assert ids.shape == (1, 2, 77)
     mean = model.encode_text(ids)[0].mean(dim=0)
-    torch.testing.assert_close(model.text[0], mean / mean.norm())
+    torch.testing.assert_close(
+        model.decode_head.vocabulary.embeddings[0], mean / mean.norm()
+    )
+
+
+def test_names_follow_the_data_set(weights):
+    model = segmentor(
+        weights, background=dict(kind='threshold', threshold=0.3)
+    )
+    dataset = SimpleNamespace(metainfo=dict(classes=('background', 'cat')))
+    runner = SimpleNamespace(
+        model=model, test_dataloader=SimpleNamespace(dataset=dataset)
+    )
+    VocabularyHook().before_test_epoch(runner)
+    assert model.decode_head.vocabulary.names == ['background', 'cat']
+    assert model.decode_head.background_row == 0
 
 
 @torch.no_grad()
-def test_background_prompts_share_label_zero(weights):
-    model = segmentor(weights, names=NAMES, background_prompts=['sky', 'wall'])
-    assert model.out_channels == 4
-    assert model.encode_decode(images(1)).shape[1] == 4
+def test_a_copy_speaks_for_itself(weights):
+    model = segmentor(weights, names=NAMES)
+    other = copy.deepcopy(model)
+    other.set_vocabulary(['sofa'])
+    other.logit_scale.fill_(1.0)
+    assert model.decode_head.vocabulary.names == NAMES
+    torch.testing.assert_close(
+        other.decode_head.scale(), torch.tensor(1.0).exp()
+    )
 
 
-def test_no_names_and_wrong_embeddings_are_said(weights):
+def test_no_names_are_said(weights):
     model = segmentor(weights)
-    with pytest.raises(ValueError, match='set_vocabulary'):
+    with pytest.raises(RuntimeError, match='set_vocabulary'):
         model.encode_decode(images(1))
-    with pytest.raises(ValueError, match='2 embeddings for 1 names'):
-        model.set_vocabulary(['cat'], torch.ones(2, 12))
-    with pytest.raises(ValueError, match='no names'):
-        model.set_vocabulary([])
 
 
 def test_it_is_built_from_a_config_and_does_not_train():

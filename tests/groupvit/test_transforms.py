@@ -47,3 +47,36 @@ def test_sentences_become_ids_of_one_length():
     assert ids[1, -1] == 49407
     alone = transform(dict(caption=CAPTION))['tokens']
     assert torch.equal(alone, ids[:1])
+
+
+def test_words_that_are_left_out_make_no_prompt():
+    sentences = prompts(
+        'a photo of a dog', left_out=('photo',), templates=['{}']
+    )
+    assert sentences == ['a photo of a dog', 'dog', *['a photo of a dog'] * 2]
+
+
+def test_a_pair_is_packed_for_the_pretrainer():
+    pack = TRANSFORMS.build(dict(type='mmclip.PackImageText'))
+    image = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    packed = pack(dict(img=image, tokens='t', caption='c'))
+    assert packed.keys() == {'inputs', 'tokens'}
+    assert packed['inputs'].shape == (3, 2, 4)
+    assert packed['inputs'][2, 1, 3] == image[1, 3, 2]
+
+
+def test_the_words_of_the_shapes_world_have_their_own_ids():
+    tokenize = TRANSFORMS.build(
+        dict(
+            type='mmclip.TokenizeSentences',
+            tokenizer='shapes',
+            context_length=8,
+        )
+    )
+    ids = tokenize(dict(caption='a red star'))['tokens']
+    assert ids.shape == (1, 8)
+    assert ids.max() == ids[0, 4] == 65  # the end
+    with pytest.raises(ValueError, match="unknown tokenizer 'bert'"):
+        TRANSFORMS.build(
+            dict(type='mmclip.TokenizeSentences', tokenizer='bert')
+        )

@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from mmclip.inference.image import load_image
+from mmclip.inference.image import list_images, load_image, stems
 
 RED = (255, 0, 0)
 
@@ -90,3 +92,24 @@ def test_other_things_are_no_image():
         load_image(3)
     with pytest.raises(ValueError, match='channel_order'):
         load_image(np.zeros((2, 2, 3), np.uint8), 'grb')
+
+
+def test_folders_are_listed_by_name_and_files_taken_as_they_are(tmp_path):
+    for name in ('b.PNG', 'a.jpg', 'c.txt'):
+        (tmp_path / name).write_bytes(b'')
+    found = list_images([tmp_path, tmp_path / 'c.txt'])
+    assert [path.name for path in found] == ['a.jpg', 'b.PNG', 'c.txt']
+
+
+def test_what_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match='no image .*none.png'):
+        list_images([tmp_path / 'none.png'])
+    with pytest.raises(FileNotFoundError, match='holds no image'):
+        list_images([tmp_path])
+
+
+def test_results_of_equal_names_do_not_share_a_file():
+    paths = ['a/x.png', 'b/x.jpg', 'x-2.png', 'y.png', 'c/x.png']
+    assert stems([Path(p) for p in paths]) == ['x', 'x-2', 'x-2-2', 'y', 'x-3']
+    known = {'b/x.jpg': 'x'}
+    assert stems([Path(p) for p in paths[:2]], known) == ['x-2', 'x']

@@ -109,3 +109,20 @@ def test_a_resnet_is_a_backbone_without_reassembling():
     )
     with torch.no_grad():
         assert model(torch.randn(1, 3, 33, 70)).shape == (1, 4, 33, 70)
+
+
+def test_captions_count_whether_or_not_images_bring_their_own_names():
+    model = tiny_lseg(head=dict(loss_caption=dict(loss_weight=2.0))).train()
+    image = torch.randn(2, 3, 32, 32)
+    size = dict(size=(32, 32))
+    found = []
+    for texts in ([None, None], [['sky', 'dog'], ['cow', 'boat']]):
+        samples = [
+            sample(**size, text=texts[0], label=0, caption='a dog'),
+            sample(**size, text=texts[1], label=255, caption='a boat'),
+        ]
+        losses = model.loss(image, samples)
+        assert losses['decode.loss_ce'].isfinite()
+        found.append(losses['decode.loss_caption'])
+    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-3)
+    assert found[0] > 0

@@ -3,9 +3,10 @@
 import numpy as np
 from mmdet.registry import DATASETS
 
+from mmclip.clip.folders import open_folder
 from mmclip.vild.dataset_images import DatasetImages
 from mmclip.vild.proposals import FORMAT, VERSION, Proposals
-from mmclip.vild.shards import open_folder, shard_ranges, write_shard
+from mmclip.vild.shards import shard_ranges, write_shard
 
 SIDE = 48
 

@@ -3,6 +3,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.structures import InstanceData
+from torch.nn.functional import normalize
 
 from mmclip.vild.distillation_targets import collect_targets
 
@@ -13,7 +14,7 @@ def sample(weights=None, width=4):
         count = len(weights)
         one.distill_instances = InstanceData(
             bboxes=torch.rand(count, 4) * 40,
-            embeddings=torch.randn(count, width),
+            embeddings=normalize(torch.randn(count, width), dim=1),
             weights=torch.tensor(weights, dtype=torch.float32),
         )
     return one
@@ -27,6 +28,29 @@ def test_rows_that_count_are_gathered_with_their_image():
     first = batch[0].distill_instances
     torch.testing.assert_close(targets.rois[:2, 1:], first.bboxes[::2])
     torch.testing.assert_close(targets.embeddings[:2], first.embeddings[::2])
+
+
+def test_half_precision_is_widened_and_made_unit():
+    one = sample([1, 1, 1], width=64)
+    exact = one.distill_instances.embeddings
+    one.distill_instances.embeddings = exact.half()
+    rows = collect_targets([one], 64).embeddings
+    assert rows.dtype == torch.float32
+    torch.testing.assert_close(rows, exact, rtol=0, atol=5e-4)
+    torch.testing.assert_close(
+        rows.norm(dim=1), torch.ones(3), rtol=0, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize('wrong', [float('nan'), float('inf'), 0.0])
+def test_a_row_without_a_direction_names_its_image(wrong):
+    one = sample([1, 1])
+    one.set_metainfo(dict(img_id=7))
+    one.distill_instances.embeddings[1] *= wrong
+    with pytest.raises(ValueError, match='row 1 .* image 7 .* again'):
+        collect_targets([sample([1]), one], 4)
+    one.distill_instances.weights[1] = 0  # and where it does not count?
+    assert len(collect_targets([one], 4).rois) == 1
 
 
 def test_boxes_may_be_mmdets_objects():

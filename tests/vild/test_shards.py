@@ -8,12 +8,12 @@ import signal
 import numpy as np
 import pytest
 
+from mmclip.clip.folders import open_folder
 from mmclip.vild import shards
 from mmclip.vild.shards import (
     ShardError,
     Shards,
     fault_of,
-    open_folder,
     shard_path,
     write_shard,
 )

@@ -1,6 +1,6 @@
 import pytest
 
-from mmclip.vild.stripes import Progress, Rank
+from mmclip.clip.ranks import Progress, Rank
 
 
 @pytest.mark.parametrize('world', [1, 2, 3, 7])

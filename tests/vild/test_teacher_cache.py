@@ -12,7 +12,7 @@ import torch
 from mmclip import jobs
 from mmclip.vild.crop_encoder import CropEncoder
 from mmclip.vild.dataset_images import DatasetImages
-from mmclip.vild.shards import ShardError, fault_of, shard_path, write_shard
+from mmclip.vild.shards import ShardError, fault_of, shard_path
 from mmclip.vild.stripes import Rank
 from mmclip.vild.teacher_cache import TeacherCache, extract_embeddings
 from tests.clip.conftest import make_config
@@ -52,9 +52,7 @@ def test_each_image_has_its_boxes_and_their_embeddings(
         (alone,) = encoder([images[image_id]], [torch.from_numpy(known)])
         assert embeddings.shape == (len(known), 128)
         np.testing.assert_allclose(embeddings, alone.numpy(), atol=2e-3)
-        np.testing.assert_allclose(
-            np.linalg.norm(embeddings, axis=1), 1, atol=1e-6
-        )
+        assert embeddings.dtype == np.float16
     assert len(cache.of(4, limit=2)[0]) == 2
 
 
@@ -145,17 +143,9 @@ def test_a_teacher_that_gives_nan_writes_nothing(proposals, tmp_path):
     assert fault_of(tmp_path, 0, 2)
 
 
-def test_rows_that_are_not_finite_are_refused_when_read(
-    proposals, encoder, tmp_path
-):
-    extract(proposals, encoder, tmp_path)
-    rows = np.full((2, 128), np.nan, np.float16)
-    boxes, scores = np.zeros((2, 4), np.float32), np.ones(2, np.float32)
-    arrays = dict(emb=[rows[:1], rows], box=[boxes[:1], boxes])
-    scores = dict(score=[scores[:1], scores])
-    write_shard(tmp_path, 1, [2, 3], dict(arrays, **scores))
-    with pytest.raises(ValueError, match='row 0 of image 3 in .*00001'):
-        TeacherCache(tmp_path).of(3)
+def test_nothing_is_copied_when_an_image_is_read(cache):
+    for read, array in zip(cache.of(4), ('box', 'emb')):
+        assert np.shares_memory(read, cache.array(2, array))
 
 
 def start(proposals, out, rank):

@@ -12,14 +12,14 @@ import sys
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
+from mmclip.clip.folders import file_hash
+from mmclip.clip.ranks import Rank, rank_device
 from mmclip.inference.detector import find_checkpoint, without_pretrained
 from mmclip.jobs import find_config
 from mmclip.registry import METRICS
 from mmclip.vild.dataset_images import build_split, proposal_pipeline
 from mmclip.vild.proposal_recall import measure_recall
 from mmclip.vild.proposals import Proposals, dump_proposals
-from mmclip.vild.shards import file_hash
-from mmclip.vild.stripes import Rank, rank_device
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -12,12 +12,12 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
+from mmclip.clip.ranks import rank_device
 from mmclip.jobs import find_config
 from mmclip.vild.crop_encoder import CropEncoder
 from mmclip.vild.crops import MODES
 from mmclip.vild.dataset_images import build_split
 from mmclip.vild.proposals import Proposals
-from mmclip.vild.stripes import rank_device
 from mmclip.vild.teacher_cache import extract_embeddings
 
 

@@ -1,0 +1,229 @@
+"""Measure whether a GLIP student beats its teacher on phrases without boxes.
+
+GLIP, sec. 3.3, in the shapes world: a teacher is trained on captions whose
+phrases have boxes, base concepts alone. It draws boxes for captions that also
+name novel concepts; a student, trained from the same first weights for as
+many steps, learns from the teacher's data and from those. Both are asked for
+the phrases of the same unseen scenes. Finished steps are kept, interrupted
+ones continue.
+
+Symbols: S seeds; figures are R@1, the share of phrases whose best box has IoU
+.5 with the object.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from PIL import Image
+
+from mmclip.clip.ranks import Rank
+from mmclip.data.shapes import SPLITS, concepts, draw_scene
+from mmclip.data.shapes_export import export
+from mmclip.data.shapes_views import phrases
+from mmclip.evaluation.phrase_recall import first_right, recall
+from mmclip.glip.grounding import Grounding
+from mmclip.glip.pseudo_labels import label_captions
+from mmclip.inference.detector import Detector
+from mmclip.inference.teacher import DetectorTeacher
+from mmclip.jobs import find_config
+
+CONFIG = 'glip_r18_fpn_shapes'
+SIZE = 128
+CAPTION_SEED, TEST_SEED = 11, 12  # the boxes' scenes are of seed 0
+SEEN = concepts('base', 'novel', vocabulary='shapes-80')
+ALL = concepts(vocabulary='shapes-80')
+FIELDS = (*SPLITS, 'all')
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the options."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    add = parser.add_argument
+    add('--seeds', type=int, default=3, metavar='S')
+    add('--iters', type=int, default=600, help='steps of each training')
+    add('--scenes', type=int, default=2000, help='with boxes, and captions')
+    add('--images', type=int, default=400, help='test scenes')
+    add('--score-thr', type=float, default=0.5, help='of pseudo boxes')
+    add('--out', type=Path, default=Path('work_dirs/glip_self_training'))
+    return parser
+
+
+def write_captions(folder: Path, count: int) -> Path:
+    """Draw scenes of base and novel concepts, and write what they show."""
+    path = folder / 'captions.jsonl'
+    if path.is_file():
+        return path
+    (folder / 'images').mkdir(parents=True, exist_ok=True)
+    lines = []
+    for k in range(count):
+        scene = draw_scene((CAPTION_SEED, k), SIZE, SEEN)
+        Image.fromarray(scene.image).save(folder / f'images/{k:06d}.png')
+        caption = phrases(scene)[0]
+        lines.append(dict(image=f'{k:06d}.png', caption=caption))
+    aside = path.with_suffix('.part')
+    aside.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+    os.replace(aside, path)
+    return path
+
+
+def config_of(work: Path, boxes: Path, seed: int, iters: int) -> Config:
+    """Return the config of a training on the base boxes."""
+    cfg = Config.fromfile(find_config(CONFIG))
+    text = cfg.pretty_text.replace('data/shapes_odvg', str(boxes))
+    cfg = Config.fromstring(text, '.py')
+    cfg.merge_from_dict(
+        {
+            'randomness': dict(seed=seed),
+            'train_cfg.max_iters': iters,
+            'val_cfg': None,
+            'val_dataloader': None,
+            'val_evaluator': None,
+            'param_scheduler.1.T_max': iters,
+            'default_hooks.checkpoint.interval': 100,
+            'work_dir': str(work),
+            'resume': True,
+            'custom_hooks': [dict(type='mmclip.RNGStateHook')],
+        }
+    )
+    return cfg
+
+
+def with_labels(cfg: Config, labels: Path, images: Path) -> Config:
+    """Let a training learn from pseudo labels too."""
+    gold = cfg.train_dataloader.dataset
+    pseudo = gold.copy()
+    pseudo.update(
+        data_root='',
+        ann_file=str(labels),
+        data_prefix=dict(img=str(images)),
+    )
+    cfg.train_dataloader.dataset = dict(
+        type='mmengine.ConcatDataset',
+        datasets=[gold, pseudo],
+        ignore_keys=['dataset_mode'],
+    )
+    return cfg
+
+
+def train(cfg: Config) -> Detector:
+    """Train, or take what was trained before."""
+    work = Path(cfg.work_dir)
+    done = work / 'done'
+    if not done.is_file():
+        Runner.from_cfg(cfg).train()
+        done.touch()
+    return Detector(str(work), device='cpu')
+
+
+def ask(scene) -> tuple[Grounding, np.ndarray, list[int], list[str]]:
+    """Return a scene's caption, true boxes, their phrases and splits.
+
+    Objects of one name are one phrase.
+    """
+    caption, spans, boxes = phrases(scene)
+    number: dict[str, int] = {}
+    owners = [number.setdefault(caption[a:b], len(number)) for a, b in spans]
+    splits = dict(zip(owners, (o.concept.split for o in scene.objects)))
+    grounding = Grounding(
+        caption, [[list(span)] for span in spans], owners, list(number)
+    )
+    return grounding, boxes, owners, [splits[k] for k in range(len(number))]
+
+
+def evaluate(detector: Detector, images: int) -> dict[str, float]:
+    """Return R@1 of the phrases of unseen scenes, by split."""
+    teacher = DetectorTeacher(detector)
+    ranks = {split: [] for split in SPLITS}
+    for k in range(images):
+        scene = draw_scene((TEST_SEED, k), SIZE, ALL)
+        grounding, boxes, owners, splits = ask(scene)
+        (found,) = teacher([scene.image], [grounding])
+        hits = first_right(
+            found['boxes'],
+            found['scores'],
+            found['labels'],
+            boxes.astype(float),
+            owners,
+            0.5,
+            False,
+        )
+        for phrase, rank in hits.items():
+            ranks[splits[phrase]].append(rank)
+    figures = {split: recall(own, 1) for split, own in ranks.items()}
+    return figures | dict(all=recall(sum(ranks.values(), []), 1))
+
+
+def run_seed(args: argparse.Namespace, seed: int) -> dict:
+    """Train teacher and student of a seed; return both figures."""
+    work, boxes = args.out / f'seed{seed}', args.out / 'boxes'
+    kept = work / 'figures.json'
+    if kept.is_file():
+        return json.loads(kept.read_text())
+    export('odvg', boxes, args.scenes, seed=0, size=SIZE)
+    captions = write_captions(args.out / 'captions', args.scenes)
+    images = captions.with_name('images')
+    teacher = train(config_of(work / 'teacher', boxes, seed, args.iters))
+    figures = dict(teacher=evaluate(teacher, args.images))
+    print(f'seed {seed}, teacher: {figures["teacher"]}', flush=True)
+    labels = work / 'labels'
+    counts = label_captions(
+        DetectorTeacher(teacher),
+        captions,
+        images,
+        labels,
+        score_thr=args.score_thr,
+        batch_size=8,
+        rank=Rank(),
+    )
+    cfg = config_of(work / 'student', boxes, seed, args.iters)
+    student = train(with_labels(cfg, labels / 'labels.jsonl', images))
+    figures |= dict(labels=counts, student=evaluate(student, args.images))
+    aside = kept.with_suffix('.part')
+    aside.write_text(json.dumps(figures))
+    os.replace(aside, kept)
+    return figures
+
+
+def table(runs: list[dict]) -> str:
+    """Write both sides, and the mean difference of pairs, in percent."""
+    lines = ['| R@1 of phrases | ' + ' | '.join(FIELDS) + ' |']
+    lines.append('|---' * (len(FIELDS) + 1) + '|')
+    for side in ('teacher', 'student'):
+        for seed, run in enumerate(runs):
+            row = [f'{100 * run[side][key]:.1f}' for key in FIELDS]
+            lines.append(f'| {side}, seed {seed} | ' + ' | '.join(row) + ' |')
+    gains = [
+        [run['student'][key] - run['teacher'][key] for run in runs]
+        for key in FIELDS
+    ]
+    row = [
+        f'{100 * np.mean(g):+.1f} ({100 * min(g):+.1f} to {100 * max(g):+.1f})'
+        for g in gains
+    ]
+    lines.append('| student - teacher | ' + ' | '.join(row) + ' |')
+    return '\n'.join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run all seeds and print the table."""
+    args = build_parser().parse_args(argv)
+    torch.set_num_threads(1)
+    args.out = args.out.resolve()
+    runs = []
+    for seed in range(args.seeds):
+        runs.append(run_seed(args, seed))
+        print(f'seed {seed}: {json.dumps(runs[-1])}', flush=True)
+    print(table(runs))
+    (args.out / 'report.md').write_text(table(runs) + '\n')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,3 @@
+# The same network, trained on GCC and RedCaps without noun prompts.
+_base_ = ['groupvit_gcc-yfcc_test-context.py']
+model = dict(multi_label=False)

@@ -1,0 +1,6 @@
+# What GroupViT is measured against: an ordinary ViT-CLIP of equal size, whose
+# patches are averaged. Its patch features are classified one by one.
+_base_ = 'groupvit_shapes.py'
+model = dict(
+    img_encoder=dict(
+        depths=(4, ), num_group_tokens=(0, ), num_output_groups=()))

@@ -1,0 +1,1 @@
+"""Grounded language-image pre-training: GLIP and GLIPv2."""
