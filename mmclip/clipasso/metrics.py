@@ -20,6 +20,7 @@ from mmclip.clip.weights import load_clip
 from mmclip.clipasso.curves import lengths
 from mmclip.clipasso.export import draw_picture, first_strokes
 from mmclip.clipasso.features import fingerprint, network_name
+from mmclip.clipasso.ordering import prefix_auc
 from mmclip.clipasso.sketcher import build_extractor
 from mmclip.clipasso.svg import Drawing
 from mmclip.registry import METRICS, MODELS
@@ -293,9 +294,7 @@ class PrefixAUC(SketchMetric):
 
     def measure(self, image: Tensor, sketch: Drawing, sample: dict) -> dict:
         """Return the figures of one sketch."""
-        blank, *rest = self.prefix_losses(image, sketch).tolist()
-        gain = blank - rest[-1]
-        if not gain > 0:
+        losses = self.prefix_losses(image, sketch)  # (1 + N,)
+        if not losses[-1] < losses[0]:
             return dict(no_better_than_blank=1.0)
-        area = np.mean([(blank - loss) / gain for loss in rest])
-        return dict(prefix_auc=float(area), no_better_than_blank=0.0)
+        return dict(prefix_auc=prefix_auc(losses), no_better_than_blank=0.0)
