@@ -50,6 +50,7 @@ def config(tmp_path, data, *, workers=0, iters=12, resume=False, pause=0.0):
         dict(
             default_scope='mmengine',
             work_dir=str(tmp_path / 'work'),
+            experiment_name=f'{tmp_path.name}-{time.time_ns()}',
             model=dict(
                 type='NotesPairs', file=str(tmp_path / 'notes'), pause=pause
             ),

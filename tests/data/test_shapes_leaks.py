@@ -99,6 +99,8 @@ def training_sets() -> dict[str, dict]:
 
 
 SETS = training_sets()
+CAPTIONED = [name for name in SETS if SETS[name].get('captioned')]
+LABELLED = [name for name in SETS if name not in CAPTIONED]
 
 
 def shown(config: dict) -> dict[str, set[str]]:
@@ -117,7 +119,7 @@ def shown(config: dict) -> dict[str, set[str]]:
         for label in np.unique(seen[seen != 255]):
             if names[label] != getattr(dataset, 'background', None):
                 found['masks'].add(parse(names[label]).split)
-        for caption in info.get('captions', ()):
+        for caption in (*info.get('captions', ()), info.get('caption', '')):
             found['captions'] |= splits(names_in(caption))
     return found
 
@@ -127,7 +129,7 @@ def test_the_configs_on_the_shapes_world_are_among_those_checked():
     assert any('_base_/datasets/shapes_detection' in name for name in SETS)
 
 
-@pytest.mark.parametrize('name', SETS)
+@pytest.mark.parametrize('name', LABELLED)
 def test_training_is_told_of_base_concepts_alone(name, drawn):
     found = shown(SETS[name])
     unlabelled = SETS[name].get('unlabelled_of', ())
@@ -137,8 +139,15 @@ def test_training_is_told_of_base_concepts_alone(name, drawn):
     assert found['masks'] == {'base'}  # they were there to be looked at
 
 
+@pytest.mark.parametrize('name', CAPTIONED)
+def test_captions_name_novel_concepts_and_label_none(name, drawn):
+    found = shown(SETS[name])
+    assert splits(drawn) == found['captions'] == {'base', 'novel'}
+    assert not found['boxes'] | found['masks']
+
+
 @pytest.mark.parametrize(
-    'name', [name for name in SETS if not name.startswith('Shapes')]
+    'name', [name for name in LABELLED if not name.startswith('Shapes')]
 )
 def test_a_configs_training_names_are_base_names(name):
     assert class_splits(SETS[name]) == {'base'}
