@@ -53,7 +53,14 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10,<3.14',
     packages=find_packages(include=['mmclip', 'mmclip.*']),
-    package_data={'mmclip': ['.mim/*', '.mim/**/*', 'clip/assets/*']},
+    package_data={
+        'mmclip': [
+            '.mim/*',
+            '.mim/**/*',
+            'clip/assets/*',
+            'groupvit/assets/*',
+        ]
+    },
     install_requires=CORE,
     extras_require=EXTRAS,
     entry_points={'console_scripts': ['mmclip=mmclip.cli:main']},

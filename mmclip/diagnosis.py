@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mmclip.clip import efficientnet_lite0 as lite0
 from mmclip.clip.missing import missing_clip
+from mmclip.clip.scheme import PACKAGED
 from mmclip.clip.weights import SHAPES_CLIP, SUFFIXES, is_path
 from mmclip.doctor import problems
 from mmclip.registry import missing_package, near_types, root_registries
@@ -230,7 +231,9 @@ def missing_weights(parts: dict, load_from=None) -> Iterator[Finding]:
     for place, value in [*entries(models), ('load_from', load_from)]:
         if isinstance(value, str) and value.startswith(SCHEME):
             model, _, tag = value.removeprefix(SCHEME).partition('/')
-            if not tag and model != SHAPES_CLIP:
+            if model in PACKAGED:
+                continue
+            if not tag:
                 fix = f'add their tag, as in {SCHEME}RN50/openai'
                 yield f"{place}='{value}' names no weights", fix
             yield from placed(missing_clip(model, tag or None), place)

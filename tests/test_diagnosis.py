@@ -143,6 +143,7 @@ def test_weights_that_pip_brings_are_named_only_where_they_are_used(
     ('weights', 'said'),
     [
         ('mmclip://shapes-clip', None),
+        ('mmclip://groupvit-shapes', None),
         ('mmclip://RN50/openai', 'RN50-openai.safetensors'),
         ('mmclip://RN51/openai', 'RN50'),
         ('mmclip://RN50/opnai', 'has no weights'),

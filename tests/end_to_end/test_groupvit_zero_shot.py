@@ -1,5 +1,7 @@
 """From a converted checkpoint to figures of a benchmark, by the command."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -82,3 +84,21 @@ def test_imagenet_is_classified_by_names_and_measured(tmp_path, checkpoint):
     )
     assert 'accuracy/top1' in log
     assert 'accuracy/top5' in log
+
+
+def test_the_packaged_network_segments_what_captions_alone_taught(tmp_path):
+    heir = tmp_path / 'heir.py'
+    loader = dict(
+        num_workers=0, persistent_workers=False, dataset=dict(num_images=40)
+    )
+    heir.write_text(
+        "_base_ = ['mmclip::groupvit/groupvit_test_shapes.py']\n"
+        f'test_dataloader = {loader!r}\n'
+    )
+    work = tmp_path / 'work'
+    words = ['test', str(heir), 'mmclip://groupvit-shapes']
+    assert main([*words, '--work-dir', str(work), '--debug']) == 0
+    (log,) = work.rglob('*.log')
+    figures = dict(re.findall(r'(\w*mIoU): ([\d.]+)', log.read_text()))
+    # 21 names and the background: chance is far below, 16 was measured
+    assert float(figures['mIoU']) > 10
