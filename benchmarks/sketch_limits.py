@@ -40,7 +40,7 @@ SIDE = 96
 NEAR = round(6 * SIDE / 224)  # pixels around an object that count as it
 SCALES = dict(scale1=1.0, scale2=1.0, scale4=1.0, scale8=1.0)
 LAYERS = dict(layer0=1.0, layer1=1.0, layer2=1.0)  # of shapes-clip
-LEVELS = (0.05, 0.1, 0.2, 0.4)
+LEVELS = (0.02, 0.05, 0.1, 0.2, 0.4)
 
 
 def cluttered(number: int) -> tuple[np.ndarray, np.ndarray]:
