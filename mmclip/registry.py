@@ -137,6 +137,7 @@ HOOKS = _child(
     'mmclip.glip.tuning',
     'mmclip.groupvit.pictures',
 )
+FUNCTIONS = _child(root.FUNCTIONS, 'mmclip.data.collate')
 LOOPS = _child(root.LOOPS, 'mmclip.clipasso.loop')
 
 # So that `default_scope='mmclip'` finds samplers, optimisers and the like in

@@ -1,6 +1,7 @@
 """Every config builds, says where its types live, and can be inherited."""
 
 import copy
+import inspect
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,9 @@ def build_all(cfg):
         BUILT.add(model_text)
     loaders = map(cfg.get, ('train_dataloader', 'val_dataloader'))
     for loader in filter(None, loaders):  # one that is only tested has one
+        collate = dict(loader.get('collate_fn', dict(type='pseudo_collate')))
+        function = registry.FUNCTIONS.get(collate.pop('type'))
+        inspect.signature(function).bind([], **collate)
         for dataset in innermost(copy.deepcopy(loader.dataset)):
             dataset = dict(dataset, lazy_init=True)
             for step in dataset.pop('pipeline'):

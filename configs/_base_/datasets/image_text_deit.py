@@ -43,7 +43,7 @@ train_dataloader = dict(
     pin_memory=True,
     drop_last=True,
     sampler=None,  # the stream shares itself out over ranks and workers
-    collate_fn=dict(type='mmengine.default_collate'),
+    collate_fn=dict(type='mmclip.stack_samples'),
     dataset=dict(
         type='mmclip.ImageTextStream', data=None, shuffle=2000,
         pipeline=train_pipeline))

@@ -11,7 +11,7 @@ train_dataloader = dict(
     num_workers=0,  # drawing a scene takes a millisecond
     persistent_workers=False,
     sampler=dict(type='mmengine.InfiniteSampler', shuffle=False),
-    collate_fn=dict(type='mmengine.default_collate'),
+    collate_fn=dict(type='mmclip.stack_samples'),
     dataset=dict(
         type='mmclip.ShapesPairDataset',
         num_images=1000000,
