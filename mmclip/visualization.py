@@ -3,11 +3,12 @@
 Images are uint8 (H, W, 3) RGB; boxes are xyxy pixels of the image drawn on.
 """
 
-import os
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from mmclip.files import write_whole
 
 PALETTE = np.array(
     [
@@ -254,12 +255,9 @@ def save_picture(path, picture: np.ndarray) -> None:
         OSError: The picture cannot be written there.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     if picture.ndim == 3:
         picture = picture[..., ::-1]
     ok, data = cv2.imencode(path.suffix or '.png', picture)
     if not ok:
         raise OSError(f'{path}: cannot write a picture of this type')
-    partial = path.with_name(f'.{path.name}.{os.getpid()}')
-    partial.write_bytes(data.tobytes())
-    os.replace(partial, path)
+    write_whole(path, lambda partial: partial.write_bytes(data.tobytes()))

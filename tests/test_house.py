@@ -6,13 +6,14 @@ from pathlib import Path
 import mmclip
 
 ROOT = Path(mmclip.__file__).parent
-FIRST = {'compat', 'ops', 'registry', 'checkpoint', '__init__'}
+FIRST = {'compat', 'ops', 'registry', 'checkpoint', 'files', '__init__'}
 METHODS = {'vild', 'lseg', 'groupvit', 'glip', 'clipasso'}
 ALLOWED = {  # room: the rooms that it may import
     'compat': FIRST,
     'ops': FIRST,
     'registry': FIRST | {'models'},
     'checkpoint': FIRST,
+    'files': FIRST,
     'clip': FIRST | {'clip'},
     'data': FIRST | {'clip', 'data'},
     'evaluation': FIRST | {'clip', 'evaluation'},

@@ -18,7 +18,7 @@ from mmengine.config import DictAction
 from PIL import Image
 
 from mmclip.clipasso.dataset import find_images
-from mmclip.clipasso.export import draw_picture, write_whole
+from mmclip.clipasso.export import draw_picture
 from mmclip.clipasso.preprocess import (
     composite_on_white,
     pad_to_white_square,
@@ -26,6 +26,7 @@ from mmclip.clipasso.preprocess import (
 )
 from mmclip.clipasso.svg import parse_svg
 from mmclip.data.shapes import draw_scene
+from mmclip.files import write_whole
 from mmclip.inference.sketcher import Sketcher
 
 SEEDS = (12, 31, 44)  # of the shapes scenes

@@ -7,15 +7,15 @@ whole one or none; one that does not match its own checksum is not used.
 
 import hashlib
 import json
-import os
 import warnings
 from pathlib import Path
-from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor
+
+from mmclip.files import write_whole
 
 
 def cache_key(*ingredients) -> str:
@@ -58,13 +58,12 @@ def write_embeddings(path: Path, embeddings: Tensor, names: list[str]) -> None:
         'sha256': checksum(embeddings),
     }
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f'{uuid4().hex}.part')
-        try:
-            save_file({'embeddings': embeddings}, aside, metadata)
-            os.replace(aside, path)
-        finally:
-            aside.unlink(missing_ok=True)
+        write_whole(
+            path,
+            lambda aside: save_file(
+                {'embeddings': embeddings}, aside, metadata
+            ),
+        )
     except (OSError, SafetensorError) as error:
         warnings.warn(
             f"text embeddings are not cached, '{path.parent}' cannot be "

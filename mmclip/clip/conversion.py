@@ -4,13 +4,14 @@ Shared by the converters whose two sides are state dicts of torch.
 """
 
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from mmclip.files import write_whole
 
 SUFFIXES = ('.safetensors', '.pth')
 
@@ -80,22 +81,6 @@ def known_target(target: str | Path) -> Path:
             'target so that its format is known'
         )
     return target
-
-
-def write_whole(target: Path, write: Callable[[Path], None]) -> None:
-    """Write a file aside and rename it: what was there stays until then.
-
-    Args:
-        target: Where it goes.
-        write: Writes it to the path that it is given.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f'.{target.name}.{os.getpid()}')
-    try:
-        write(partial)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_checkpoint(

@@ -3,15 +3,14 @@
 import importlib
 import inspect
 import io
-import os
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from mmclip import __version__
+from mmclip.files import write_whole
 
 OPSET = 16  # the first whose RoiAlign has aligned regions
 
@@ -80,11 +79,5 @@ def write_model(proto, path, metadata: dict[str, str]) -> None:
     onnx.helper.set_model_props(proto, metadata)
     proto.producer_name, proto.producer_version = 'mmclip', __version__
     onnx.checker.check_model(proto)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        partial.write_bytes(proto.SerializeToString())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    content = proto.SerializeToString()
+    write_whole(path, lambda partial: partial.write_bytes(content))

@@ -3,8 +3,7 @@
 N strokes, S segments; films draw stroke after stroke, each in the same time.
 """
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from mmclip.clipasso.analytic_rasterizer import AnalyticRasterizer
 from mmclip.clipasso.svg import Drawing, path_data
+from mmclip.files import write_whole
 
 LARGEST = 8192  # pixels
 
@@ -98,18 +98,6 @@ def film(
     for k in range(total + 1):
         done = first_strokes(drawing, k / frames_per_stroke)
         yield draw_picture(done, size)
-
-
-def write_whole(path: str | Path, write: Callable[[Path], None]) -> None:
-    """Write a file through another name, so that it is never half there."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f'.{os.getpid()}.{path.name}')
-    try:
-        write(unfinished)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def write_png(path, drawing: Drawing, size: int | None = None) -> None:

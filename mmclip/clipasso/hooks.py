@@ -10,6 +10,7 @@ from PIL import Image
 from mmclip.clipasso import export, pictures
 from mmclip.clipasso.progress import SketchRecord
 from mmclip.clipasso.svg import write_svg
+from mmclip.files import write_whole
 from mmclip.registry import HOOKS
 
 FORMATS = ('svg', 'png', 'animated_svg', 'gif', 'mp4')
@@ -89,7 +90,7 @@ class SketchExportHook(Hook):
         folder.mkdir(parents=True, exist_ok=True)
         write_svg(folder / f'{record.name}.svg', record.drawing)
         text = json.dumps(record.summary(), indent=1)
-        export.write_whole(
+        write_whole(
             folder / f'{record.name}.json', lambda file: file.write_text(text)
         )
 
@@ -111,7 +112,7 @@ class SketchExportHook(Hook):
         """Write the photograph and its sketch side by side."""
         image = pictures.as_picture(runner.model.images[number])
         picture = Image.fromarray(pictures.beside(image, record.drawing))
-        export.write_whole(
+        write_whole(
             self.folder(runner) / f'{record.name}_beside.png',
             lambda file: picture.save(file, 'PNG'),
         )

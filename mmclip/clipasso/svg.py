@@ -4,7 +4,6 @@ N strokes, S cubic segments of each. An SVG's ``stroke-width`` is the whole
 width, a drawing's ``width`` half of it.
 """
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from PIL import ImageColor
 from torch import Tensor
 
 from mmclip.clipasso.curves import elevate, pad_segments
+from mmclip.files import write_whole
 
 NUMBER = r'[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?'
 TOKEN = re.compile(rf'([A-Za-z])|({NUMBER})')
@@ -84,10 +84,8 @@ def path_data(points: Tensor) -> str:
 
 def write_svg(path, drawing: Drawing) -> None:
     """Write a drawing to a file, which never holds half of it."""
-    path = Path(path)
-    unfinished = path.with_name(f'.{path.name}.{os.getpid()}')
-    unfinished.write_text(svg_text(drawing), encoding='utf8')
-    os.replace(unfinished, path)
+    text = svg_text(drawing)
+    write_whole(path, lambda partial: partial.write_text(text, 'utf8'))
 
 
 def read_svg(path) -> Drawing:

@@ -2,11 +2,12 @@
 
 import argparse
 import json
-import os
 import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from mmclip.files import write_whole
 
 SHOTS = (1, 3, 5, 10)
 SEEDS = (3, 30, 300)
@@ -83,15 +84,13 @@ def write_splits(
     """
     path = Path(source)
     truth = json.loads(path.read_text(encoding='utf8'))
-    Path(folder).mkdir(parents=True, exist_ok=True)
     written = []
     for shot in shots:
         for seed in seeds:
             split = few_shot_split(truth, shot, seed)
             target = Path(folder) / f'{path.stem}_{shot}shot_seed{seed}.json'
-            part = target.with_suffix('.part')
-            part.write_text(json.dumps(split), encoding='utf8')
-            os.replace(part, target)
+            text = json.dumps(split)
+            write_whole(target, lambda file, text=text: file.write_text(text))
             few = counts(split)
             print(
                 f'{target}: {len(split["images"])} images, '

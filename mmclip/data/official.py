@@ -20,6 +20,7 @@ from mmclip.data.ov_classes import (
     LVIS_COUNTS,
     frequency_letter,
 )
+from mmclip.files import write_whole
 
 PARTS = ('images', 'annotations', 'categories')
 GAPS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}  # ids that COCO never used
@@ -272,11 +273,6 @@ def write_base(content: dict, ids: Iterable[int], path) -> int:
     """
     ids, path = set(ids), Path(path)
     kept = [a for a in content['annotations'] if a['category_id'] in ids]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        partial.write_text(json.dumps({**content, 'annotations': kept}))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    text = json.dumps({**content, 'annotations': kept})
+    write_whole(path, lambda partial: partial.write_text(text))
     return len(kept)

@@ -7,7 +7,6 @@ H x W pixels.
 """
 
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+
+from mmclip.files import write_whole
 
 IGNORED = 255
 
@@ -232,6 +233,5 @@ def one_map(annotation: dict, pngs: Path, labels: dict) -> np.ndarray:
 
 def write_map(path: Path, label: np.ndarray) -> None:
     """Write a map (H, W) uint8, whole or not at all."""
-    partial = path.with_name(f'.{path.name}.{os.getpid()}')
-    Image.fromarray(label).save(partial, 'PNG')
-    os.replace(partial, path)
+    picture = Image.fromarray(label)
+    write_whole(path, lambda partial: picture.save(partial, 'PNG'))

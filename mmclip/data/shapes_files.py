@@ -5,7 +5,6 @@ differently (the scenes' noise would hardly shrink); members of a tar file
 carry no time and no owner.
 """
 
-import os
 import struct
 import tarfile
 import zlib
@@ -14,6 +13,8 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+
+from mmclip.files import write_whole
 
 BLOCK = 65535  # bytes that one stored block of deflate holds at most
 
@@ -80,7 +81,4 @@ def tar_bytes(members: Mapping[str, bytes]) -> bytes:
 
 def write_file(path: Path, content: bytes) -> None:
     """Write a file, whole or not at all; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    write_whole(path, lambda partial: partial.write_bytes(content))

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from mmclip.checkpoint import CheckpointError, load_passing_over
-from mmclip.clip.conversion import known_target, write_whole
+from mmclip.clip.conversion import known_target
+from mmclip.files import write_whole
 from mmclip.groupvit.layouts import (
     DERIVED,
     Place,

@@ -6,12 +6,12 @@ before the next, and what is there already need not be done again.
 
 import argparse
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from mmclip.files import write_whole
 from mmclip.inference.image import list_images, load_image, stems
 
 RECORD = 'segmentation.json'
@@ -258,8 +258,5 @@ def read_record(path: Path) -> dict:
 
 def write_json(path: Path, content: dict) -> None:
     """Write JSON, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.{os.getpid()}')
     text = json.dumps(content, indent=1, ensure_ascii=False)
-    partial.write_text(text, encoding='utf8')
-    os.replace(partial, path)
+    write_whole(path, lambda partial: partial.write_text(text, 'utf8'))

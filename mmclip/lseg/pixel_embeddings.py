@@ -3,13 +3,14 @@
 D embedding width, P principal components, h x w positions.
 """
 
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from mmclip.files import write_whole
 
 STRIDES = (2, 4)
 
@@ -108,12 +109,9 @@ def save_embeddings(
             axes=axes.cpu().numpy(),
             mean=mean.cpu().numpy(),
         )
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        with partial.open('wb') as file:
+
+    def write(partial: Path) -> None:
+        with partial.open('wb') as file:  # a name would get another ending
             np.savez_compressed(file, **arrays, **about)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+
+    write_whole(path, write)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmclip.clip.conversion import known_target, write_whole
+from mmclip.clip.conversion import known_target
+from mmclip.files import write_whole
 from mmclip.vild.tf_variables import TEXTS, Step, depth_of, plan, released_name
 
 OPTIMIZER = re.compile(

@@ -15,8 +15,6 @@ from mmclip.clipasso.export import (
     first_strokes,
     write_gif,
     write_mp4,
-    write_png,
-    write_whole,
 )
 from mmclip.clipasso.svg import Drawing, svg_text
 
@@ -126,20 +124,6 @@ def test_an_mp4_is_handed_to_imageio(tmp_path, monkeypatch):
     write_mp4(tmp_path / 'a.mp4', lines(2), seconds=1, frames_per_stroke=2)
     assert got == dict(fps=5, format='mp4', frames=10)
     assert [f.name for f in tmp_path.iterdir()] == ['a.mp4']
-
-
-def test_a_file_is_whole_or_as_it_was(tmp_path):
-    write_png(tmp_path / 'a.png', lines())
-    before = (tmp_path / 'a.png').read_bytes()
-
-    def fail(path):
-        path.write_bytes(b'half')
-        raise OSError('disk full')
-
-    with pytest.raises(OSError, match='disk full'):
-        write_whole(tmp_path / 'a.png', fail)
-    assert (tmp_path / 'a.png').read_bytes() == before
-    assert [f.name for f in tmp_path.iterdir()] == ['a.png']
 
 
 def test_no_picture_of_no_size():
