@@ -68,7 +68,7 @@ def test_files_that_are_named_are_there(page):
 @pytest.mark.parametrize('page', PAGES, ids=named)
 def test_python_blocks_are_python(page):
     for text in blocks(page, 'python'):
-        ast.parse(text)
+        assert ast.parse(text).body, f'{named(page)} has an empty block'
 
 
 @cache

@@ -13,9 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from mmclip import __version__
-from mmclip.clip.onnx_file import need, traced, write_model
-
-VOCABULARY = 'text_embeddings'
+from mmclip.clip.onnx_file import (
+    VOCABULARY,
+    ExportedModel,
+    need,
+    traced,
+    write_model,
+)
 
 
 def export_segmentor(
@@ -145,29 +149,8 @@ def metadata(graph: SegmentorGraph) -> dict[str, str]:
     return {key: json.dumps(value) for key, value in facts.items()}
 
 
-class ExportedSegmentor:
-    """A file that :func:`export_segmentor` wrote, in onnxruntime on the CPU.
-
-    Args:
-        path: The file.
-        threads: Of a step; 0 takes all cores.
-
-    Attributes:
-        names (list[str]): What the labels index.
-        size (tuple[int, int]): Height and width of the images.
-    """
-
-    def __init__(self, path, threads: int = 0) -> None:
-        onnxruntime = need('onnxruntime')
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        self.session = onnxruntime.InferenceSession(
-            str(path), options, providers=['CPUExecutionProvider']
-        )
-        stored = self.session.get_modelmeta().custom_metadata_map
-        self.facts = {key: json.loads(stored[key]) for key in stored}
-        self.names = self.facts['names']
-        self.size = tuple(self.facts['size'])
+class ExportedSegmentor(ExportedModel):
+    """A file that :func:`export_segmentor` wrote; ``names`` are its labels."""
 
     def __call__(
         self,
@@ -183,10 +166,7 @@ class ExportedSegmentor:
             scores: Whether ``scores`` are returned beside ``labels``.
         """
         wanted = ['labels', 'scores'] if scores else ['labels']
-        inputs = dict(image=np.ascontiguousarray(image))
-        if text_embeddings is not None:
-            inputs[VOCABULARY] = np.asarray(text_embeddings, np.float32)
-        return dict(zip(wanted, self.session.run(wanted, inputs)))
+        return self.run(image, text_embeddings, wanted)
 
 
 @torch.no_grad()

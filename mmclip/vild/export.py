@@ -16,10 +16,14 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from mmclip import __version__
-from mmclip.clip.onnx_file import need, traced, write_model
+from mmclip.clip.onnx_file import (
+    VOCABULARY,
+    ExportedModel,
+    need,
+    traced,
+    write_model,
+)
 from mmclip.vild.onnx_graph import DetectorGraph
-
-VOCABULARY = 'text_embeddings'
 
 
 def export_onnx(
@@ -109,43 +113,14 @@ def metadata(model: nn.Module, size: tuple[int, int]) -> dict[str, str]:
     return {key: json.dumps(value) for key, value in facts.items()}
 
 
-class ExportedDetector:
-    """A file that :func:`export_onnx` wrote, in onnxruntime on the CPU.
-
-    Args:
-        path: The file.
-        threads: Of a step; 0 takes all cores.
-
-    Attributes:
-        names (list[str]): The K names.
-        size (tuple[int, int]): Height and width of the images.
-
-    Raises:
-        ImportError: The package onnxruntime is absent.
-    """
-
-    def __init__(self, path, threads: int = 0):
-        runtime = need('onnxruntime')
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3  # a default of an input is meant so
-        self.session = runtime.InferenceSession(
-            str(path), options, providers=['CPUExecutionProvider']
-        )
-        facts = self.session.get_modelmeta().custom_metadata_map
-        self.facts = {key: json.loads(value) for key, value in facts.items()}
-        self.names: list[str] = self.facts['names']
-        self.size = tuple(self.facts['size'])
+class ExportedDetector(ExportedModel):
+    """A file that :func:`export_onnx` wrote."""
 
     def __call__(
         self, image: np.ndarray, text_embeddings: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
         """Return the outputs by their names; see :func:`export_onnx`."""
-        inputs = dict(image=image)
-        if text_embeddings is not None:
-            inputs[VOCABULARY] = np.asarray(text_embeddings, np.float32)
-        outputs = [one.name for one in self.session.get_outputs()]
-        return dict(zip(outputs, self.session.run(None, inputs)))
+        return self.run(image, text_embeddings)
 
 
 @dataclass

@@ -35,7 +35,10 @@ def test_nothing_but_words_that_the_tokenizer_knows_is_said():
     config = read_config()
     tokenizer = ShapesTokenizer(config['words'], config['bpe_ids'], 48)
     data = pairs(vocabulary='shapes-80')
-    tokenizer([data[i]['caption'] for i in range(60)])
+    ids = tokenizer([data[i]['caption'] for i in range(60)])
+    assert len(ids) == 60
+    with pytest.raises(ValueError, match='zebra'):  # one that it does not
+        tokenizer(['a red zebra'])
 
 
 @pytest.mark.parametrize('count', [0, 1, 3])
