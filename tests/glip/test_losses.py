@@ -1,10 +1,5 @@
-import socket
-from functools import partial
-
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 import torch.nn.functional as F
 
 from mmclip.glip.losses import (
@@ -13,6 +8,7 @@ from mmclip.glip.losses import (
     soft_cross_entropy,
 )
 from mmclip.registry import MODELS
+from tests.golden.ranks import run_ranks
 
 LEVELS, LENGTH = ((2, 2), (1, 2)), 4  # 6 anchors an image
 
@@ -158,41 +154,24 @@ def grads(module):
 SPLITS = {'halves': (0, 2, 4), 'one has no box': (0, 3, 4)}
 
 
-def rank(folder, address, rank):
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        'gloo', init_method=address, world_size=2, rank=rank
-    )
+def steps_of(rank: int) -> dict:
+    found = {}
     for name, bounds in SPLITS.items():
         for quirks in (False, True):
             module = loss_of(official_quirks=quirks)
             own = rows_of(batch(4), slice(*bounds[rank : rank + 2]))
             loss = module(**own)
             loss.backward()
-            result = loss.detach(), grads(module)
-            torch.save(result, f'{folder}/{name} {quirks} {rank}.pth')
+            found[name, quirks] = loss.detach(), grads(module)
     nobody = rows_of(batch(4), slice(3, 4))
     assert loss_of()(**nobody) == 0
-    dist.destroy_process_group()
+    return found
 
 
 @pytest.fixture(scope='module')
-def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('ranks')
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        address = f'tcp://127.0.0.1:{free.getsockname()[1]}'
-    # forked like a data loader's workers; with a GPU autograd forbids that
-    method = 'spawn' if torch.cuda.is_available() else 'fork'
-    work = partial(rank, str(folder), address)
-    mp.start_processes(work, nprocs=2, start_method=method)
-    return {
-        (name, quirks): [
-            torch.load(folder / f'{name} {quirks} {i}.pth') for i in (0, 1)
-        ]
-        for name in SPLITS
-        for quirks in (False, True)
-    }
+def results():
+    ours, theirs = run_ranks(steps_of, (), 2)
+    return {key: [ours[key], theirs[key]] for key in ours}
 
 
 @pytest.mark.dist

@@ -124,7 +124,7 @@ def tuned_on_a_rank(rank: int) -> list[float]:
 
 @pytest.mark.dist
 def test_ranks_do_not_wait_for_what_is_frozen():
-    from tests.golden.glip_ranks import run_ranks
+    from tests.golden.ranks import run_ranks
 
     first, second = run_ranks(tuned_on_a_rank, (), 2)
     assert first == pytest.approx(second)

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 from cases import adapter
-from glip_ranks import run_ranks
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
+from ranks import run_ranks
 
 from mmclip.glip.head import GLIPHead, inclusive
 from mmclip.glip.scores import row_scores

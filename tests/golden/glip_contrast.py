@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from cases import CaseError, adapter, reference_state
-from glip_ranks import run_ranks
+from ranks import run_ranks
 
 from mmclip.glip.losses import InterImageRegionWordLoss
 

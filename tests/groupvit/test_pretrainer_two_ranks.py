@@ -1,14 +1,10 @@
 """Two processes with a part of the batch each train as one with the whole."""
 
-import socket
-from functools import partial
-
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
+from tests.golden.ranks import run_ranks
 from tests.groupvit.tiny import (
     assert_same_gradients,
     images,
@@ -38,35 +34,21 @@ def step(model, rows: slice):
     )
 
 
-def rank(folder, address, rank):
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        'gloo', init_method=address, world_size=2, rank=rank
-    )
+def steps_of(rank: int) -> dict:
+    found = {}
     for name, split in SPLITS.items():
         start = sum(split[:rank])
         model = DistributedDataParallel(
             pretrainer(chunk_size=2).double().train()
         )
-        result = step(model, slice(start, start + split[rank]))
-        torch.save(result, f'{folder}/{name}{rank}.pth')
-    dist.destroy_process_group()
+        found[name] = step(model, slice(start, start + split[rank]))
+    return found
 
 
 @pytest.fixture(scope='module')
-def results(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('ranks')
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        address = f'tcp://127.0.0.1:{free.getsockname()[1]}'
-    # forked like a data loader's workers; with a GPU autograd forbids that
-    method = 'spawn' if torch.cuda.is_available() else 'fork'
-    work = partial(rank, str(folder), address)
-    mp.start_processes(work, nprocs=2, start_method=method)
-    return {
-        name: [torch.load(folder / f'{name}{i}.pth') for i in (0, 1)]
-        for name in SPLITS
-    }
+def results():
+    both = run_ranks(steps_of, (), 2)
+    return {name: [one[name] for one in both] for name in SPLITS}
 
 
 @pytest.mark.dist

@@ -1,5 +1,6 @@
 """Run a function in several processes that know each other."""
 
+import pickle
 import socket
 from functools import partial
 
@@ -22,7 +23,7 @@ def run_ranks(function, args: tuple, world: int) -> list:
     )
     found = dict(results.get() for _ in range(world))
     context.join()
-    return [found[rank] for rank in range(world)]
+    return [pickle.loads(found[rank]) for rank in range(world)]
 
 
 def one_rank(function, args, world, address, results, rank) -> None:
@@ -32,6 +33,7 @@ def one_rank(function, args, world, address, results, rank) -> None:
         'gloo', init_method=address, world_size=world, rank=rank
     )
     try:
-        results.put((rank, function(*args, rank)))
+        # by value: a process that has ended shares no memory
+        results.put((rank, pickle.dumps(function(*args, rank))))
     finally:
         dist.destroy_process_group()
