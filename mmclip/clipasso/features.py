@@ -203,3 +203,38 @@ def layer_module(tower: nn.Module, name: str) -> nn.Module:
     if name == 'stem':
         return tower.visual.avgpool
     return getattr(tower.visual, name)
+
+
+def build_extractor(clip: dict, losses) -> nn.Module:
+    """Build the network that looks at what the losses compare."""
+    layers = list(dict.fromkeys(n for loss in losses for n in loss.layers))
+    return MODELS.build(
+        dict(
+            {'type': 'mmclip.CLIPFeatureExtractor', **clip},
+            layers=layers,
+            pooled=any(loss.pooled for loss in losses),
+        )
+    )
+
+
+def each_view(owner: Tensor, images: int, shown: int) -> Tensor:
+    """Return the rows of K * B targets that belong to K * M pictures.
+
+    Args:
+        owner: Which image each sketch is of (M,).
+        images: B.
+        shown: K * M.
+    """
+    first = torch.arange(shown // len(owner), device=owner.device) * images
+    return (first[:, None] + owner).flatten()
+
+
+def joined(parts: Sequence[CLIPFeatures]) -> CLIPFeatures:
+    """Join the features of several batches."""
+    layers = {
+        name: torch.cat([part.layers[name] for part in parts])
+        for name in parts[0].layers
+    }
+    if parts[0].pooled is None:
+        return CLIPFeatures(layers)
+    return CLIPFeatures(layers, torch.cat([part.pooled for part in parts]))

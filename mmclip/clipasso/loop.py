@@ -4,8 +4,6 @@ An epoch is one batch of images, each with all its seeds; an iteration is one
 step of the strokes. B images, M = B * seeds sketches.
 """
 
-import signal
-import threading
 from copy import deepcopy
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, ValLoop
 
+from mmclip.clipasso.interruptions import Interruptions
 from mmclip.clipasso.progress import SketchProgress, SketchRecord
 from mmclip.clipasso.sketcher import DivergedError
 from mmclip.registry import HOOKS, LOOPS
@@ -378,43 +377,3 @@ class SketchStateHook(Hook):
         resumed = isinstance(loop, SketchTrainLoop) and runner._resume
         if resumed and 'sketch_loop' in checkpoint:
             loop.load_state_dict(checkpoint['sketch_loop'])
-
-
-class Interruptions:
-    """Note SIGINT and SIGTERM instead of acting on them, inside a block.
-
-    A second SIGINT acts at once. In threads other than the main one nothing
-    can be caught, and nothing changes.
-    """
-
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-    def __enter__(self) -> 'Interruptions':
-        """Take the signals over."""
-        self.received, self._before = None, {}
-        if threading.current_thread() is threading.main_thread():
-            for number in self.SIGNALS:
-                self._before[number] = signal.signal(number, self.note)
-        return self
-
-    def __exit__(self, *_) -> None:
-        """Give them back."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def note(self, number: int, _) -> None:
-        """Remember a signal."""
-        if self.received == signal.SIGINT == number:
-            raise KeyboardInterrupt
-        self.received = number
-
-    def answer(self) -> None:
-        """Do what was asked for.
-
-        Raises:
-            KeyboardInterrupt: For SIGINT.
-            SystemExit: For SIGTERM.
-        """
-        if self.received == signal.SIGTERM:
-            raise SystemExit(128 + signal.SIGTERM)
-        raise KeyboardInterrupt

@@ -19,9 +19,8 @@ from mmclip.clip.image import CLIPImageEncoder
 from mmclip.clip.weights import load_clip
 from mmclip.clipasso.curves import lengths
 from mmclip.clipasso.export import draw_picture, first_strokes
-from mmclip.clipasso.features import fingerprint, network_name
+from mmclip.clipasso.features import build_extractor, fingerprint, network_name
 from mmclip.clipasso.ordering import prefix_auc
-from mmclip.clipasso.sketcher import build_extractor
 from mmclip.clipasso.svg import Drawing
 from mmclip.registry import METRICS, MODELS
 

@@ -10,7 +10,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmclip.clipasso.loop import Interruptions
+from mmclip.clipasso.interruptions import Interruptions
 from mmclip.clipasso.scene import SketchLoss
 from mmclip.clipasso.sketcher import DivergedError
 from mmclip.registry import HOOKS, MODELS

@@ -12,7 +12,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from mmclip.clip.segmentor import OpenVocabEncoderDecoder
-from mmclip.lseg.head import pixel_norms
+from mmclip.lseg.cosines import pixel_norms
 from mmclip.lseg.layout import convert, network_state, our_name
 from mmclip.lseg.multi_scale import multi_scale_scores
 from mmclip.lseg.zero_shot_metric import zero_shot_iou
