@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from mmclip import __version__, jobs
@@ -23,75 +24,99 @@ def build_parser() -> argparse.ArgumentParser:
         description='What grew out of CLIP, in OpenMMLab runners.',
     )
     parser.add_argument('--version', action='version', version=__version__)
-    commands = parser.add_subparsers(dest='command', required=True)
-
-    def command(name, run, text):
-        sub = commands.add_parser(name, help=text, description=text)
+    subparsers = parser.add_subparsers(dest='command', required=True)
+    for name, run, add_options, text in commands():
+        sub = subparsers.add_parser(name, help=text, description=text)
         sub.add_argument(
             '--debug',
             action='store_true',
             help='show where an error came from',
         )
         sub.set_defaults(run=run)
-        return sub
+        add_options(sub)
+    return parser
 
-    add_detect_options(
-        command('detect', detect, 'Find what a text names in pictures.')
-    )
-    groups.add_groups_options(
-        command('groups', groups.run, "Draw a GroupViT's groups on pictures.")
-    )
-    segment_command.add_segment_options(
-        command(
+
+def commands() -> tuple:
+    """Return (name, what runs it, what adds its options, what it does)."""
+    return (
+        (
+            'detect',
+            detect,
+            add_detect_options,
+            'Find what a text names in pictures.',
+        ),
+        (
+            'groups',
+            groups.run,
+            groups.add_groups_options,
+            "Draw a GroupViT's groups on pictures.",
+        ),
+        (
             'segment',
             segment_command.segment,
+            segment_command.add_segment_options,
             'Give every pixel of pictures one of the names of a text.',
-        )
-    )
-    segment_command.add_embed_options(
-        command(
+        ),
+        (
             'embed-pixels',
             segment_command.embed,
+            segment_command.add_embed_options,
             'Write the pixel embeddings of pictures.',
-        )
+        ),
+        ('train', jobs.train, jobs.add_train_options, 'Train a config.'),
+        ('test', jobs.test, jobs.add_test_options, 'Test a checkpoint.'),
+        (
+            'export',
+            export.run,
+            export.add_export_options,
+            'Write a model and its names as ONNX.',
+        ),
+        (
+            'sketch',
+            sketch_command.run,
+            sketch_command.add_options,
+            'Sketch pictures with a few strokes.',
+        ),
+        (
+            'models',
+            list_models,
+            add_models_options,
+            'List the configs and weights.',
+        ),
+        (
+            'doctor',
+            doctor,
+            partial(add_config_options, nargs='?'),
+            'Say what is installed, what is missing and what mmclip mends; '
+            'or what a config needs and lacks here.',
+        ),
+        (
+            'check-data',
+            check_data,
+            add_config_options,
+            'Count what the data of a config hold and name their faults.',
+        ),
+        (
+            'shapes',
+            export_shapes,
+            add_shapes_options,
+            'Write drawings of the shapes world as a data set.',
+        ),
+        (
+            'convert',
+            convert,
+            add_convert_options,
+            'Convert a published checkpoint.',
+        ),
     )
-    jobs.add_train_options(command('train', jobs.train, 'Train a config.'))
-    jobs.add_test_options(command('test', jobs.test, 'Test a checkpoint.'))
-    export.add_export_options(
-        command('export', export.run, 'Write a model and its names as ONNX.')
-    )
-    sketch_command.add_options(
-        command(
-            'sketch', sketch_command.run, 'Sketch pictures with a few strokes.'
-        )
-    )
-    models = command('models', list_models, 'List the configs and weights.')
-    models.add_argument(
+
+
+def add_models_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``mmclip models``."""
+    parser.add_argument(
         'filter', nargs='?', default='', help='show names that contain this'
     )
-    checkup = command(
-        'doctor',
-        doctor,
-        'Say what is installed, what is missing and what mmclip mends; or '
-        'what a config needs and lacks here.',
-    )
-    add_config_options(checkup, nargs='?')
-    data = command(
-        'check-data',
-        check_data,
-        'Count what the data of a config hold and name their faults.',
-    )
-    add_config_options(data)
-    shapes = command(
-        'shapes',
-        export_shapes,
-        'Write drawings of the shapes world as a data set.',
-    )
-    add_shapes_options(shapes)
-    add_convert_options(
-        command('convert', convert, 'Convert a published checkpoint.')
-    )
-    return parser
 
 
 def add_config_options(parser: argparse.ArgumentParser, **options) -> None:
