@@ -72,8 +72,10 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Sketch, and say of every image which network looked."""
+    from mmclip.clipasso.dataset import find_images
     from mmclip.inference.sketcher import Sketcher
 
+    find_images(args.images)  # one that is missing is told before the network
     sketcher = Sketcher(
         args.strokes,
         clip=args.clip,

@@ -158,6 +158,12 @@ def test_without_any_network_the_command_fails_in_words(
     assert 'no network is at hand' in capsys.readouterr().err
 
 
+def test_a_missing_image_is_told_before_any_network(tmp_path, capsys):
+    missing = str(tmp_path / 'nothing.png')
+    assert cli.main(['sketch', missing]) == 1
+    assert f"no image '{missing}'" in capsys.readouterr().err
+
+
 def test_an_interrupted_command_goes_on_with_resume(
     tmp_path, capsys, monkeypatch
 ):
