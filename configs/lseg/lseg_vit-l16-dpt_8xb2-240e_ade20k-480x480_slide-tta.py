@@ -11,7 +11,7 @@ tta_pipeline = [
          for long in (260, 390, 520, 650, 780, 910)],  # 0.5 to 1.75 times 520
         [dict(type='mmseg.RandomFlip', prob=prob, direction='horizontal')
          for prob in (0., 1.)],
-        [dict(type='LoadAnnotations', reduce_zero_label=True)],
+        [dict(type='mmseg.LoadAnnotations', reduce_zero_label=True)],
         [dict(type='mmseg.PackSegInputs')],
     ])
 ]
