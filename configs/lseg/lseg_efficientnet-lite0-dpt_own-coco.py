@@ -29,7 +29,7 @@ model = dict(
         vocabulary=dict(type='mmclip.Vocabulary', prompts='name',
                         embed_dims=512, text_encoder=table)))
 load = dict(type='LoadImageFromFile')
-annotations = dict(type='mmseg.LoadAnnotations')
+annotations = dict(_scope_='mmseg', type='LoadAnnotations')
 resize = dict(type='mmseg.Resize', scale=(384, 384), keep_ratio=True)
 pack = dict(type='mmseg.PackSegInputs')
 split = dict(type='mmclip.OVSegDataset', data_root=data_root, names=names,

@@ -112,6 +112,17 @@ def innermost(dataset):
         yield from innermost(each)
 
 
+def steps_of(dataset) -> list:
+    return getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
+
+
+def is_general(step) -> bool:
+    """Tell mmcv's loader of labels, which knows no task."""
+    return type(step).__module__ == 'mmcv.transforms.loading' and (
+        type(step).__name__ == 'LoadAnnotations'
+    )
+
+
 def build_all(cfg):
     if (model_text := str(cfg.model)) not in BUILT:
         model = registry.MODELS.build(copy.deepcopy(cfg.model))
@@ -123,10 +134,8 @@ def build_all(cfg):
         function = registry.FUNCTIONS.get(collate.pop('type'))
         inspect.signature(function).bind([], **collate)
         for dataset in innermost(copy.deepcopy(loader.dataset)):
-            dataset = dict(dataset, lazy_init=True)
-            for step in dataset.pop('pipeline'):
-                registry.TRANSFORMS.build(step)
-            built = registry.DATASETS.build(dict(dataset, pipeline=[]))
+            built = registry.DATASETS.build(dict(dataset, lazy_init=True))
+            assert not any(is_general(step) for step in steps_of(built))
             assert built.metainfo is not None
     registry.VISUALIZERS.build(dict(cfg.visualizer, name='of a run'))
     for hook in [*cfg.custom_hooks, *cfg.default_hooks.values()]:

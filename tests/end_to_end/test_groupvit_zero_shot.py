@@ -38,7 +38,7 @@ def run(tmp_path, config: str, checkpoint: str, model, **dataset) -> str:
         persistent_workers=False,
         dataset=dict(data_root=str(tmp_path), **dataset),
     )
-    heir = tmp_path / 'heir.py'
+    heir = tmp_path / f'{tmp_path.name}.py'  # runs are named by it
     heir.write_text(
         f"_base_ = ['mmclip::groupvit/{config}.py']\n"
         f'model = {SMALL | model!r}\ntest_dataloader = {loader!r}\n'
@@ -87,7 +87,7 @@ def test_imagenet_is_classified_by_names_and_measured(tmp_path, checkpoint):
 
 
 def test_the_packaged_network_segments_what_captions_alone_taught(tmp_path):
-    heir = tmp_path / 'heir.py'
+    heir = tmp_path / f'{tmp_path.name}.py'  # runs are named by it
     loader = dict(
         num_workers=0, persistent_workers=False, dataset=dict(num_images=40)
     )

@@ -6,7 +6,8 @@ coco = dict(
     type='mmclip.COCOPanopticSegDataset', data_root='data/coco',
     data_prefix=dict(img_path='train2017', seg_map_path='semantic/train2017'),
     pipeline=[
-        dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'),
+        dict(type='LoadImageFromFile'),
+        dict(_scope_='mmseg', type='LoadAnnotations'),
         dict(type='mmengine.RandomResize', scale=(520, 520),
              ratio_range=(0.5, 2.0), keep_ratio=True),
         dict(type='mmseg.RandomCrop', crop_size=(480, 480)),

@@ -2,7 +2,7 @@
 # with black and ignored labels; tested at the images' own size.
 _base_ = ['mmseg::_base_/datasets/ade20k.py']
 load = [dict(type='LoadImageFromFile'),
-        dict(type='LoadAnnotations', reduce_zero_label=True)]
+        dict(_scope_='mmseg', type='LoadAnnotations', reduce_zero_label=True)]
 train_pipeline = [
     *load,
     dict(type='mmengine.RandomResize', scale=(520, 520),

@@ -2,7 +2,7 @@
 _base_ = ['voc2012_zero-shot.py']
 load = [dict(type='LoadImageFromFile'),
         dict(type='mmseg.Resize', scale=(2048, 448), keep_ratio=True),
-        dict(type='mmseg.LoadAnnotations', reduce_zero_label=True)]
+        dict(_scope_='mmseg', type='LoadAnnotations', reduce_zero_label=True)]
 val_dataloader = dict(
     dataset=dict(
         type='mmseg.ADE20KDataset', data_root='data/ade/ADEChallengeData2016',

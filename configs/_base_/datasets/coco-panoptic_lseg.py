@@ -1,6 +1,7 @@
 # COCO's 133 panoptic classes as semantic maps, with the pipelines of ADE20K.
 _base_ = ['ade20k_lseg.py']
-load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+load = [dict(type='LoadImageFromFile'),
+        dict(_scope_='mmseg', type='LoadAnnotations')]
 train_pipeline = [
     *load,
     dict(type='mmengine.RandomResize', scale=(520, 520),

@@ -1,5 +1,6 @@
 # FSS-1000: 520 classes to train on, 240 to validate, 240 to test.
-load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+load = [dict(type='LoadImageFromFile'),
+        dict(_scope_='mmseg', type='LoadAnnotations')]
 resize = dict(type='mmseg.Resize', scale=(480, 480), keep_ratio=False)
 pack = dict(
     type='mmseg.PackSegInputs',

@@ -1,6 +1,7 @@
 # PASCAL-5i, two names an image: train on the other folds, test on `fold`.
 fold = 0
-load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+load = [dict(type='LoadImageFromFile'),
+        dict(_scope_='mmseg', type='LoadAnnotations')]
 resize = dict(type='mmseg.Resize', scale=(480, 480), keep_ratio=False)
 pack = dict(
     type='mmseg.PackSegInputs',

@@ -7,7 +7,7 @@ pack = dict(
                'pad_shape', 'scale_factor', 'flip', 'flip_direction',
                'reduce_zero_label', 'text'))
 load = dict(type='LoadImageFromFile')  # for inference; scenes are drawn
-annotations = dict(type='LoadAnnotations')
+annotations = dict(_scope_='mmseg', type='LoadAnnotations')
 
 train_dataloader = dict(
     batch_size=8,

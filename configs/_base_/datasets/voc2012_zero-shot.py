@@ -9,7 +9,7 @@ val_dataloader = dict(
         data_prefix=dict(img_path='JPEGImages',
                          seg_map_path='SegmentationClass'),
         ann_file='ImageSets/Segmentation/val.txt', test_mode=True,
-        pipeline=[*load, dict(type='mmseg.LoadAnnotations'),
+        pipeline=[*load, dict(_scope_='mmseg', type='LoadAnnotations'),
                   dict(type='mmseg.PackSegInputs')]))
 test_dataloader = val_dataloader
 val_evaluator = dict(type='mmseg.IoUMetric', iou_metrics=['mIoU'])
