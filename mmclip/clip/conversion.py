@@ -4,7 +4,7 @@ Shared by the converters whose two sides are state dicts of torch.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,7 @@ class Report:
         unknown: Tensors of no known place.
         unused: Tensors that the published network never reads.
         text: What became of a text tower, line by line.
+        met: Our keys that a tensor reached.
     """
 
     layout: str = 'published'
@@ -39,6 +40,42 @@ class Report:
     unknown: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
+    met: set[str] = field(default_factory=set, repr=False)
+
+    def place(
+        self,
+        name: str,
+        ours: str | None,
+        value: Tensor,
+        own: Mapping[str, Tensor],
+    ) -> bool:
+        """Note where a tensor goes, and tell whether it can go there.
+
+        Args:
+            name: The published one.
+            ours: Our name, ``None`` where it has no place.
+            value: The tensor.
+            own: Our model's state dict.
+        """
+        shape = list(value.shape)
+        if ours is None:
+            self.unknown.append(f'{name} {shape}')
+        elif ours not in own:
+            self.homeless.append(f'{name} -> {ours} {shape}')
+        elif own[ours].shape != value.shape:
+            self.met.add(ours)
+            self.reshaped.append(
+                f'{name} {shape} -> {ours} {list(own[ours].shape)}'
+            )
+        else:
+            self.met.add(ours)
+            self.moved.append((name, ours, tuple(shape)))
+            return True
+        return False
+
+    def close(self, wanted: Iterable[str]) -> None:
+        """Note which of our keys ``wanted`` no tensor reached."""
+        self.absent = [key for key in wanted if key not in self.met]
 
     @property
     def complete(self) -> bool:

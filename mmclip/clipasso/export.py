@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmclip.clipasso.analytic_rasterizer import AnalyticRasterizer
-from mmclip.clipasso.svg import Drawing, path_data
+from mmclip.clipasso.svg import Drawing, path_data, svg_document
 from mmclip.files import write_whole
 
 LARGEST = 8192  # pixels
@@ -169,7 +169,6 @@ def animated_svg_text(drawing: Drawing, seconds: float = 3.0) -> str:
 
     Viewers without animation show it whole.
     """
-    height, width = drawing.size
     count = len(drawing.points)
     paths = [
         f'  <path pathLength="1" stroke-dasharray="1 1.1" '
@@ -187,20 +186,8 @@ def animated_svg_text(drawing: Drawing, seconds: float = 3.0) -> str:
         )
         for r, g, b in [[int(255 * v + 1e-3) for v in rgba[:3]]]
     ]
-    return '\n'.join(
-        [
-            '<?xml version="1.0" ?>',
-            '<svg xmlns="http://www.w3.org/2000/svg" version="1.1" '
-            f'width="{width}" height="{height}" '
-            f'viewBox="0 0 {width} {height}">',
-            ' <rect width="100%" height="100%" fill="white"/>',
-            ' <g fill="none" stroke-linecap="round" stroke-linejoin="round">',
-            *paths,
-            ' </g>',
-            '</svg>',
-            '',
-        ]
-    )
+    white = ' <rect width="100%" height="100%" fill="white"/>'
+    return svg_document(drawing.size, paths, [white])
 
 
 def write_animated_svg(path, drawing: Drawing, seconds: float = 3.0) -> None:

@@ -5,6 +5,7 @@ width, a drawing's ``width`` half of it.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -43,7 +44,6 @@ def svg_text(drawing: Drawing) -> str:
 
     Colours are cut to whole levels, as pydiffvg writes them.
     """
-    height, width = drawing.size
     paths = [
         f'  <path d="{path_data(points)}" stroke-width="{2 * half:.9g}" '
         f'stroke="rgb({r}, {g}, {b})" stroke-opacity="{rgba[3]:.9g}"/>'
@@ -54,12 +54,27 @@ def svg_text(drawing: Drawing) -> str:
         )
         for r, g, b in [[int(255 * v + 1e-3) for v in rgba[:3]]]
     ]
+    return svg_document(drawing.size, paths)
+
+
+def svg_document(
+    size: tuple[int, int], paths: Sequence[str], backdrop: Sequence[str] = ()
+) -> str:
+    """Write an SVG of strokes with round caps.
+
+    Args:
+        size: (H, W).
+        paths: A line for each stroke.
+        backdrop: Lines that stand before them.
+    """
+    height, width = size
     return '\n'.join(
         [
             '<?xml version="1.0" ?>',
             '<svg xmlns="http://www.w3.org/2000/svg" version="1.1" '
             f'width="{width}" height="{height}" '
             f'viewBox="0 0 {width} {height}">',
+            *backdrop,
             ' <g fill="none" stroke-linecap="round" stroke-linejoin="round">',
             *paths,
             ' </g>',

@@ -109,23 +109,9 @@ def convert(
             report.unused.append(name)
             continue
         ours = our_name(name) if theirs else name
-        if ours is None or not theirs and name not in own:
-            report.unknown.append(f'{name} {list(value.shape)}')
-        elif ours not in own:
-            report.homeless.append(f'{name} -> {ours} {list(value.shape)}')
-        elif own[ours].shape != value.shape:
-            report.reshaped.append(
-                f'{name} {list(value.shape)} -> {ours} {list(own[ours].shape)}'
-            )
-        else:
+        if not theirs and name not in own:
+            ours = None
+        if report.place(name, ours, value, own):
             state[ours] = reordered(ours, value) if theirs else value
-            report.moved.append((name, ours, tuple(value.shape)))
-    blamed = ' '.join(report.reshaped)
-    report.absent = [
-        key
-        for key in own
-        if key not in state
-        and not UNUSED.fullmatch(key)
-        and f'-> {key} ' not in blamed
-    ]
+    report.close(key for key in own if not UNUSED.fullmatch(key))
     return state, report

@@ -113,21 +113,9 @@ def convert(
             report.unused.append(name)
             continue
         ours = our_name(name)
-        if ours is None:
-            report.unknown.append(f'{name} {list(value.shape)}')
-        elif ours not in own:
-            report.homeless.append(f'{name} -> {ours} {list(value.shape)}')
-        elif own[ours].shape != value.shape:
-            report.reshaped.append(
-                f'{name} {list(value.shape)} -> {ours} {list(own[ours].shape)}'
-            )
-        else:
+        if report.place(name, ours, value, own):
             state[ours] = value
-            report.moved.append((name, ours, tuple(value.shape)))
-    filled = {*state, *(our_name(r.split(' ')[0]) for r in report.reshaped)}
-    report.absent = [
-        k for k in own if k not in filled and not is_ours_alone(k)
-    ]
+    report.close(key for key in own if not is_ours_alone(key))
     return state, report
 
 
