@@ -11,9 +11,10 @@ from mmdet.models.detectors import SingleStageDetector
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmclip.glip.grounding import Grounding, positive_map
+from mmclip.glip.grounding import Grounding
 from mmclip.glip.head import suppressed
 from mmclip.glip.reading import ReadsText
+from mmclip.glip.token_maps import positive_map
 from mmclip.registry import MODELS
 
 

@@ -14,7 +14,8 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmclip.glip.detector import GLIPDetector
-from mmclip.glip.grounding import Grounding, label_of_token
+from mmclip.glip.grounding import Grounding
+from mmclip.glip.token_maps import label_of_token
 from mmclip.registry import MODELS
 
 

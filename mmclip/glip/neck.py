@@ -6,7 +6,7 @@ from mmdet.models.detectors import SingleStageDetector, TwoStageDetector
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmclip.glip.bert import BertEncoderLayer
+from mmclip.glip.bert_layers import BertEncoderLayer
 from mmclip.glip.fusion import cut_to_words
 from mmclip.glip.reading import TextConditioned
 from mmclip.registry import MODELS

@@ -12,7 +12,7 @@ from mmcv.cnn import Scale
 from torch import Tensor, nn
 
 from mmclip.glip.attention import LIMIT
-from mmclip.glip.bert import BertEncoderLayer
+from mmclip.glip.bert_layers import BertEncoderLayer
 from mmclip.glip.dyconv import DyConv
 from mmclip.glip.fusion import cut_to_words
 from mmclip.registry import MODELS

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from mmclip.glip.bert import BertEncoderLayer, GLIPBert
+from mmclip.glip.bert import GLIPBert
+from mmclip.glip.bert_layers import BertEncoderLayer
 from tests.glip.tiny import PIECES, WORDS, build, tiny_bert
 
 

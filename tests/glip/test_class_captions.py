@@ -6,7 +6,8 @@ import torch
 from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.structures.mask import BitmapMasks
 
-from mmclip.glip.grounding import ground, positive_map
+from mmclip.glip.grounding import ground
+from mmclip.glip.token_maps import positive_map
 from mmclip.registry import TRANSFORMS
 from tests.glip.words import tokenizer_of
 

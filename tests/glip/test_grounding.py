@@ -6,9 +6,8 @@ from mmclip.glip.grounding import (
     ground,
     ground_batch,
     ground_once,
-    label_of_token,
-    positive_map,
 )
+from mmclip.glip.token_maps import label_of_token, positive_map
 from tests.glip.words import tokenizer_of
 
 

@@ -8,7 +8,8 @@ from mmdet.datasets import CocoDataset, ODVGDataset
 from PIL import Image
 
 from mmclip.data.shapes_export import export
-from mmclip.glip.grounding import ground, positive_map
+from mmclip.glip.grounding import ground
+from mmclip.glip.token_maps import positive_map
 from mmclip.glip.tokenizer import build_tokenizer
 
 TOKENIZER = dict(

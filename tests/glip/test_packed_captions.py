@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from mmclip.glip.grounding import ground, positive_map
+from mmclip.glip.grounding import ground
+from mmclip.glip.token_maps import positive_map
 from mmclip.registry import TRANSFORMS
 from tests.glip.words import tokenizer_of
 

@@ -11,11 +11,8 @@ from PIL import Image
 
 from mmclip.clip.folders import ShardError
 from mmclip.clip.ranks import Rank
-from mmclip.glip.pseudo_labels import (
-    CaptionFile,
-    captioned,
-    label_captions,
-)
+from mmclip.glip.caption_file import CaptionFile, captioned
+from mmclip.glip.pseudo_labels import label_captions
 
 CAPTIONS = ['a dog near a cat', 'a red bus', 'running', 'a dog and a dog']
 

@@ -3,7 +3,7 @@
 import torch
 from cases import Measured, adapter, reference_state
 
-from mmclip.glip.bert import BertEncoderLayer
+from mmclip.glip.bert_layers import BertEncoderLayer
 from mmclip.glip.layout import head_name
 from mmclip.glip.tower import VLDyHead, VLFuse
 

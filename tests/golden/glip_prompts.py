@@ -3,12 +3,8 @@
 import numpy as np
 from cases import Measured, adapter
 
-from mmclip.glip.grounding import (
-    ground,
-    ground_names,
-    label_of_token,
-    positive_map,
-)
+from mmclip.glip.grounding import ground, ground_names
+from mmclip.glip.token_maps import label_of_token, positive_map
 from mmclip.glip.tokenizer import WordPieceTokenizer
 
 SPECIAL = {'[PAD]': 0, '[UNK]': 100, '[MASK]': 103}
