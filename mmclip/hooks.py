@@ -278,7 +278,7 @@ class ReportHook(Hook):
         ]
         work_dir = Path(runner.work_dir)
         if self.pictures:
-            lines.append(f'pictures of detections: {work_dir / self.pictures}')
+            lines.append(f'pictures:   {work_dir / self.pictures}')
         last = work_dir / 'last_checkpoint'
         fields = dict(
             config=getattr(runner.cfg, 'filename', None) or 'CONFIG',

@@ -35,5 +35,9 @@ custom_hooks = [
     dict(
         type='mmclip.ReportHook', scale=1,
         metrics=['base_mIoU', 'novel_mIoU', 'unseen_mIoU', 'hIoU'],
-        next_steps=['test it:    mmclip test {config} {checkpoint}']),
+        next_steps=[
+            'test it:    mmclip test {config} {checkpoint}',
+            'segment:    mmclip segment IMAGE --text "background . red circle"'
+            ' --model {work_dir}',
+        ]),
 ]
