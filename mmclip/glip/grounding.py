@@ -76,7 +76,7 @@ def check_spans(caption: str, spans: Sequence[Spans]) -> None:
 def join_names(
     names: Sequence[str], prompts: Mapping[str, Mapping] | None = None
 ) -> tuple[str, list[Spans]]:
-    """Write names into one caption, ``. `` between them.
+    """Write names into one caption, ``'. '`` between them.
 
     Args:
         names: At least one; cleaned here.
@@ -209,7 +209,7 @@ def ground_phrases(
 
     Returns:
         A row a phrase. A phrase of several spans is called by all its parts,
-        `` / `` between them, as in mmdet.
+        ``' / '`` between them, as in mmdet.
 
     Raises:
         ValueError: A span is not in the caption.
