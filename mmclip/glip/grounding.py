@@ -86,6 +86,10 @@ def join_names(
 
     Returns:
         The caption, and the span of each name.
+
+    Example:
+        >>> join_names(['person', 'traffic_light'])
+        ('person. traffic light', [[[0, 6]], [[8, 21]]])
     """
     caption, spans = '', []
     for k, name in enumerate(names):

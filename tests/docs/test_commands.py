@@ -29,10 +29,14 @@ TABLE = {  # what each command is given beside what is written
     'val_dataloader.dataset.num_images=2 train_dataloader.batch_size=2',
     'python benchmarks/vocabulary.py --names 60': '--names 1 --templates 1 '
     '--threads 1',
-    'python tools/train.py configs/vild/vild_r18_fpn_shapes.py': '--cfg-options'
-    ' train_cfg.max_iters=2 train_cfg.val_interval=2'
-    ' train_dataloader.batch_size=2 train_dataloader.dataset.num_images=4'
-    ' val_dataloader.dataset.num_images=2 model.teacher.num=2',
+    'python tools/train.py configs/vild/vild_r18_fpn_shapes.py': ' '.join(
+        [
+            '--cfg-options train_cfg.max_iters=2 train_cfg.val_interval=2',
+            'train_dataloader.batch_size=2 model.teacher.num=2',
+            'train_dataloader.dataset.num_images=4',
+            'val_dataloader.dataset.num_images=2',
+        ]
+    ),
     'python tools/test.py configs/vild/vild_r18_fpn_shapes.py '
     f'{WORK}/iter_600.pth': '--cfg-options '
     'test_dataloader.dataset.num_images=2',
