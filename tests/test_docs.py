@@ -189,3 +189,22 @@ def test_a_link_out_of_the_pages_leads_to_the_page_that_stands_for_it():
     origin, page = ROOT / 'configs/vild/README.md', source / 'zoo/vild.md'
     led = mirrors().led(text, origin, page, source)
     assert led == '[a](../vild.md) {download}`b <../../../README.md>`'
+
+
+SHORT = {'clipasso', 'glip', 'groupvit', 'index', 'lseg', 'vild'}
+CHINESE = [p for p in PAGES if 'zh' in str(p.relative_to(ROOT))]
+
+
+@pytest.mark.parametrize('page', CHINESE, ids=named)
+def test_a_chinese_page_shows_the_code_of_the_english_one(page):
+    if page.parent == ROOT:
+        english = ROOT / page.name.replace('_zh-CN', '')
+    else:
+        english = ROOT / 'docs/en' / page.name
+    code = [text for _, text in BLOCK.findall(english.read_text('utf8'))]
+    shown = [text for _, text in BLOCK.findall(page.read_text('utf8'))]
+    if page.stem in SHORT:  # part of it, line by line
+        lines = {line for text in code for line in text.splitlines()}
+        assert {line for text in shown for line in text.splitlines()} <= lines
+    else:
+        assert shown == code
