@@ -81,5 +81,6 @@ def read(app, name: str, text: list[str]) -> None:
     if found := FILE.search(text[0]):
         origin = ROOT / found.group(1)
         text[0] = origin.read_text('utf8')
+        app.env.note_dependency(str(origin))
     text[0] = led(text[0], origin, page, source)
     text[0] = MODULES.sub(lambda room: documented(room.group(1)), text[0])
