@@ -14,6 +14,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import DATASETS, HOOKS, MODELS, DefaultScope
 
+from tests.configs.test_configs import typed_dicts
 from tests.test_docs import ROOT, blocks
 
 PAGE = ROOT / 'docs/en/own_config.md'
@@ -116,20 +117,9 @@ def configs() -> dict[str, str]:
     return {name.group(1): text for name, text in found if name}
 
 
-def typed(node):
-    """Every dict with a type below ``node``."""
-    if isinstance(node, dict):
-        if 'type' in node:
-            yield node
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for child in node:
-            yield from typed(child)
-
-
 def narrowed(cfg: Config, changes: dict) -> Config:
     """Shrink networks and images; nothing else is touched."""
-    for each in typed(cfg._cfg_dict):
+    for each in typed_dicts(cfg._cfg_dict):
         kind = str(each['type']).split('.')[-1]
         if kind in ('CLIPTextEncoder', 'CLIPImageEncoder', 'OnlineTeacher'):
             each.update(CLIP)
@@ -259,15 +249,18 @@ def scored(model, dataset, cfg) -> dict:
     return evaluator.evaluate(len(dataset))
 
 
-def test_the_readmes_snippet_is_a_text_classifier(folder, monkeypatch):
-    (text,) = [t for t in blocks(ROOT / 'README.md', 'python') if 'roi_h' in t]
-    base = "_base_ = ['mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py']\n"
-    monkeypatch.chdir(folder)
-    (folder / 'of_readme.py').write_text(base + text)
-    changes = RESNET | FPN | TEXT_CLASSIFIER
-    cfg = narrowed(Config.fromfile('of_readme.py'), changes)
-    with DefaultScope.overwrite_default_scope(cfg.default_scope):
-        check(cfg)
+def test_the_readmes_snippet_is_the_first_of_the_page():
+    (snippet,) = [
+        text
+        for text in blocks(ROOT / 'README.md', 'python')
+        if '_head' in text
+    ]
+    scopes = []
+    for text in (snippet, configs()['text_faster-rcnn.py']):
+        scopes.append({})
+        exec(text, scopes[-1])  # our own pages
+    for key in ('model', 'custom_hooks'):
+        assert scopes[0][key] == scopes[1][key]
 
 
 def test_a_module_of_ones_own_follows_the_hook():
