@@ -113,6 +113,18 @@ def test_commands_and_their_options_exist(page):
                 assert option in known, f'{named(page)}: {words}'
 
 
+RUN = re.compile(r'mmclip (?:train|test|doctor|check-data) ([\w./-]+)')
+
+
+@pytest.mark.parametrize('page', PAGES, ids=named)
+def test_configs_that_commands_name_are_there(page):
+    from mmclip.jobs import find_config
+
+    for name in RUN.findall(page.read_text('utf8')):
+        if '_' in name:  # others are FILE, CONFIG, ...
+            assert find_config(name.replace('foldK', 'fold0')), named(page)
+
+
 def toctree(index: Path) -> list[str]:
     """The pages that an index names, without their suffix."""
     text = index.read_text('utf8')
