@@ -38,9 +38,10 @@ EXTRAS = {
     'onnx': ['onnx>=1.14', 'onnxruntime>=1.16'],
     'film': ['imageio[ffmpeg]'],  # sketches as MP4
     'docs': ['sphinx>=7', 'myst-parser', 'furo'],
-    'test': ['pytest>=7', 'ruff>=0.4', 'hotcoco>=1.3', 'hypothesis', 'lvis'],
+    'test': ['pytest>=7.2', 'pytest-xdist>=3', 'ruff>=0.4', 'hypothesis'],
 }
-EXTRAS['test'] += [*EXTRAS['onnx'], *EXTRAS['sketch'], 'resvg-py']
+EXTRAS['test'] += ['hotcoco>=1.3', 'lvis', 'resvg-py']
+EXTRAS['test'] += [*EXTRAS['onnx'], *EXTRAS['sketch']]
 EXTRAS['dev'] = EXTRAS['test'] + EXTRAS['docs']
 
 setup(
