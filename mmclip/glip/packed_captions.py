@@ -7,11 +7,10 @@ from functools import cached_property
 from os import PathLike
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
+from mmclip.glip.caption_transform import CaptionTransform
 from mmclip.glip.class_captions import keep_boxes, shuffled
 from mmclip.glip.grounding import SEPARATOR, check_spans
-from mmclip.glip.tokenizer import build_tokenizer
 from mmclip.registry import TRANSFORMS
 
 UNBOXED = ('negative', 'ignore')
@@ -19,7 +18,7 @@ ARTICLE = re.compile(r'^(?:an?|the)\s+', re.IGNORECASE)
 
 
 @TRANSFORMS.register_module()
-class PackNegativeCaptions(BaseTransform):
+class PackNegativeCaptions(CaptionTransform):
     """Put other captions around an image's own one, as negative words.
 
     GLIP (``caption.py`` of microsoft/GLIP): not at all in ``no_pack_prob`` of
@@ -71,12 +70,11 @@ class PackNegativeCaptions(BaseTransform):
     ) -> None:
         if unboxed not in UNBOXED:
             raise ValueError(f"unboxed='{unboxed}': expected one of {UNBOXED}")
-        self.tokenizer = build_tokenizer(tokenizer)
+        super().__init__(tokenizer, max_tokens)
         self.captions = [captions] if isinstance(captions, str) else captions
         self.num = num
         self.no_pack_prob = no_pack_prob
         self.full_pack_prob = full_pack_prob
-        self.max_tokens = max_tokens or self.tokenizer.max_tokens
         self.pool_size = pool_size
         self.unboxed = unboxed
 
