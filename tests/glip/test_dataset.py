@@ -78,3 +78,10 @@ def test_lines_that_leave_nothing_out_are_read_as_by_mmdet(tmp_path):
         tmp_path, 'detection.jsonl', label_map_file='label_map.json'
     )
     assert 'unboxed' not in classes.get_data_info(0)
+
+
+def test_a_data_set_is_built_where_its_files_are_not(tmp_path):
+    absent = dict(label_map_file='label_map.json', lazy_init=True)
+    data = read(tmp_path, 'detection.jsonl', **absent)
+    with pytest.raises(FileNotFoundError, match='label_map'):
+        data.full_init()
