@@ -51,10 +51,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     add = parser.add_argument
     add('--seeds', type=int, default=3, metavar='S')
-    add('--iters', type=int, default=1000, help='steps of the teacher')
+    add('--iters', type=int, default=1200, help='steps of the teacher')
     add('--more', type=int, default=500, help='steps of the two others')
     add('--scenes', type=int, default=2000, help='with boxes')
-    add('--captions', type=int, default=2000, help='scenes without boxes')
+    add('--captions', type=int, default=4000, help='scenes without boxes')
     add('--images', type=int, default=400, help='test scenes')
     add('--score-thr', type=float, default=0.5, help='of pseudo boxes')
     add(
