@@ -110,6 +110,7 @@ DATA = (
     'mmclip.data.shapes_pairs',
     'mmclip.data.transfer_datasets',
     'mmclip.data.zero_shot_segmentation',
+    'mmclip.glip.dataset',
     'mmclip.lseg.captioned_images',
     'mmclip.lseg.zero_shot_datasets',
 )
