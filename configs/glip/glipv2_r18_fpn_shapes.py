@@ -4,16 +4,11 @@ _base_ = [
     '../_base_/datasets/shapes_tasks.py',
     '../_base_/schedules/shapes_600.py', '../_base_/detection_runtime.py'
 ]
-answers = (
-    'red orange yellow green cyan blue purple white circle square triangle '
-    'cross ring diamond arrow crescent oval semicircle hourglass chevron '
-    'trapezoid frame bolt house star heart flower drop fish 0 1 2 3 4 5 6 '
-    'yes no').split()
 model = dict(
     language_model=dict(tokenizer={{_base_.tokenizer}}),
     vqa_head=dict(  # answers compete: it learns from fewer questions so
-        type='mmclip.VQAHead', answers=answers, language_dim=64,
-        loss_type='ce'))
+        type='mmclip.VQAHead', answers={{_base_.answers}}, language_dim=64,
+        loss_type='ce', dropout=0.0))
 max_iters = 1200
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 custom_hooks = [dict(type='mmclip.RNGStateHook')]  # captions have no classes

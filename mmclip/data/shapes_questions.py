@@ -63,9 +63,7 @@ def about(kind: str, scene: Scene, rng) -> Question | None:
 def count(found: Sequence, rng) -> Question:
     """Ask how many shapes there are, or how many of a colour."""
     if rng.random() < 0.5 or not found:
-        return Question(
-            'how many shapes are there?', str(len(found)), 'count'
-        )
+        return Question('how many shapes are there?', str(len(found)), 'count')
     colour = pick(rng, [c.colour for c in found])
     number = sum(c.colour == colour for c in found)
     return Question(
@@ -110,5 +108,8 @@ def ordered_captions(scene: Scene) -> list[str]:
     entries = sorted(scene.objects, key=left)
     if not entries:
         return ['nothing']
-    ways = ([o.concept.name for o in entries], [sized_name(o) for o in entries])
+    ways = (
+        [o.concept.name for o in entries],
+        [sized_name(o) for o in entries],
+    )
     return [listing([with_article(name) for name in way]) for way in ways]

@@ -22,7 +22,7 @@ NGram = tuple[str, ...]
 
 @METRICS.register_module()
 class CaptionScores(BaseMetric):
-    """Measure BLEU-1 to BLEU-4 (Papineni et al.) and CIDEr-D (Vedantam et al.).
+    """Measure BLEU (Papineni et al., 2002) and CIDEr-D (Vedantam, 2015).
 
     The mathematics are those of the coco-caption tools; words are split by a
     rule instead of Stanford's tokenizer in Java, which differs on hyphens,
@@ -84,7 +84,9 @@ class CaptionScores(BaseMetric):
             same = [[words] * len(true) for words in tried]
             figures['constant_Bleu_4'] = max(bleu(s, true) for s in same)
             figures['constant_CIDEr'] = max(cider(s, true, idf) for s in same)
-        rows = [[name, f'{100 * value:.1f}'] for name, value in figures.items()]
+        rows = [
+            [name, f'{100 * value:.1f}'] for name, value in figures.items()
+        ]
         MMLogger.get_current_instance().info(
             '\n' + AsciiTable([['', 'x 100'], *rows]).table
         )
@@ -113,9 +115,9 @@ def bleu(said, true, longest: int = LONGEST) -> float:
     length = wanted = 0
     for words, references in zip(said, true):
         length += len(words)
-        wanted += min(
-            (abs(len(r) - len(words)), len(r)) for r in references
-        )[1]
+        wanted += min((abs(len(r) - len(words)), len(r)) for r in references)[
+            1
+        ]
         for n in range(1, longest + 1):
             own, most = n_grams(words, n), Counter()
             for reference in references:
@@ -186,7 +188,9 @@ def likeness(said: list, true: list) -> float:
     """Return the mean clipped cosine over n."""
     found = 0.0
     for (a, a_norm), (b, b_norm) in zip(said, true):
-        dot = sum(min(x, b[gram]) * b[gram] for gram, x in a.items() if gram in b)
+        dot = sum(
+            min(x, b[gram]) * b[gram] for gram, x in a.items() if gram in b
+        )
         if a_norm and b_norm:
             found += dot / (a_norm * b_norm)
     return found / LONGEST

@@ -15,7 +15,8 @@ from mmclip.evaluation.curves import percent
 from mmclip.registry import METRICS
 
 NUMBERS = (
-    'zero one two three four five six seven eight nine ten'.split()
+    *('zero', 'one', 'two', 'three', 'four', 'five'),
+    *('six', 'seven', 'eight', 'nine', 'ten'),
 )
 SIGNS = ';/[]"{}()=+\\_-><@`,?!'
 ARTICLES = ('a', 'an', 'the')

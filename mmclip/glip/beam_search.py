@@ -63,7 +63,9 @@ def beam_search(
     best = (total / lengths.clamp(min=1) ** length_penalty).argmax(dim=1)
     rows = torch.arange(count, device=device)
     chosen = ids[rows, best, 1:].tolist()
-    sentences = [own[: own.index(end)] if end in own else own for own in chosen]
+    sentences = [
+        own[: own.index(end)] if end in own else own for own in chosen
+    ]
     return sentences, total[rows, best].tolist()
 
 

@@ -1,11 +1,22 @@
 # The shapes world as five tasks in one batch: boxes, masks, phrases,
 # questions and captions. Nothing is read from files: scenes are drawn.
-words = (
-    '[PAD] [UNK] [CLS] [SEP] [MASK] . , ? a an and the is are there what how '
-    'many colour shape shapes nothing small large red orange yellow green '
-    'cyan blue purple white striped dotted checkered circle square triangle '
-    'cross ring diamond arrow crescent oval semicircle hourglass chevron '
-    'trapezoid frame bolt house star heart flower drop fish').split()
+words = [
+    '[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', '.', ',', '?', 'a', 'an',
+    'and', 'the', 'is', 'are', 'there', 'what', 'how', 'many', 'colour',
+    'shape', 'shapes', 'nothing', 'small', 'large', 'red', 'orange', 'yellow',
+    'green', 'cyan', 'blue', 'purple', 'white', 'striped', 'dotted',
+    'checkered', 'circle', 'square', 'triangle', 'cross', 'ring', 'diamond',
+    'arrow', 'crescent', 'oval', 'semicircle', 'hourglass', 'chevron',
+    'trapezoid', 'frame', 'bolt', 'house', 'star', 'heart', 'flower', 'drop',
+    'fish',
+]
+answers = [
+    'red', 'orange', 'yellow', 'green', 'cyan', 'blue', 'purple', 'white',
+    'circle', 'square', 'triangle', 'cross', 'ring', 'diamond', 'arrow',
+    'crescent', 'oval', 'semicircle', 'hourglass', 'chevron', 'trapezoid',
+    'frame', 'bolt', 'house', 'star', 'heart', 'flower', 'drop', 'fish', '0',
+    '1', '2', '3', '4', '5', '6', 'yes', 'no',
+]
 tokenizer = dict(
     type='mmclip.WordPieceTokenizer', vocab_file=words, max_tokens=64)
 pack = dict(

@@ -20,13 +20,13 @@ model = dict(
         num_outs=3),
     language_model=dict(  # trained from nothing: it knows what it was told
         type='mmclip.GLIPBert', vocab_size=ids, width=width, layers=2,
-        heads=4, max_positions=64, max_tokens=64),
+        heads=4, max_positions=64, max_tokens=64, dropout=0.0),
     bbox_head=dict(
         type='mmclip.GLIPHead', in_channels=channels, feat_channels=channels,
         language_dim=width, num_dyhead_blocks=2,
         dyconv=dict(use_dcn=False),  # thrice as fast on a CPU
-        fusion=dict(embed_dim=128, num_heads=4),
-        text_layer=dict(heads=4, intermediate=128),
+        fusion=dict(embed_dim=128, num_heads=4, dropout=0.0),
+        text_layer=dict(heads=4, intermediate=128, dropout=0.0),
         anchor_generator=anchors,
         bbox_coder=dict(type='mmclip.GLIPBBoxCoder'),
         loss_cls=dict(type='mmclip.TokenFocalLoss'),
