@@ -31,7 +31,7 @@ class VQAAccuracy(BaseMetric):
     annotator it is 1 or 0. Answers are compared in the official normal form:
     lower case, no articles, digits for number words, punctuation off.
 
-    Figures are fractions: ``accuracy``; one for each ``question_type``; and
+    Figures are fractions: ``accuracy``; one for each type of question; and
     two of models that do not look: ``constant``, the best single answer to
     all questions, and ``constant_by_type``, the best for each type. Both are
     chosen on the test itself, so no such model does better.
@@ -41,6 +41,8 @@ class VQAAccuracy(BaseMetric):
     each. Mmpretrain's ``VQAAcc`` gives n / 3 without leaving one out.
 
     Args:
+        by: Key of the type in the samples; on VQA v2 ``answer_type`` has 3
+            and ``question_type`` 65.
         collect_device: As in mmengine.
         prefix: Likewise.
     """
@@ -48,9 +50,13 @@ class VQAAccuracy(BaseMetric):
     default_prefix = 'vqa'
 
     def __init__(
-        self, collect_device: str = 'cpu', prefix: str | None = None
+        self,
+        by: str = 'question_type',
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
+        self.by = by
 
     def process(self, data_batch, data_samples: Sequence[dict]) -> None:
         """Keep answer, type, and the score that each answer would have.
@@ -71,7 +77,7 @@ class VQAAccuracy(BaseMetric):
             self.results.append(
                 (
                     normal(sample['pred_answer']),
-                    sample.get('question_type', ''),
+                    sample.get(self.by, ''),
                     scores,
                 )
             )

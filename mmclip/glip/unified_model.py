@@ -34,8 +34,10 @@ class GLIPv2(GLIPv2Detector):
     caption   nothing                 ``gt_caption``     ``pred_caption``
     ========= ======================= ================== ===================
 
-    Without ``task`` it is a detection. Image backbone and neck run once for
-    all of a batch. Questions go the way of captions with boxes; captions to
+    Without ``task``, a sample with a question is to be answered, one with a
+    caption to learn (mmpretrain's data sets have both) is to be described,
+    any other is a detection. Image backbone and neck run once for all of a
+    batch. Questions go the way of captions with boxes; captions to
     be written the way of :mod:`mmclip.glip.word_tower`. No code was
     published for either.
 
@@ -68,7 +70,7 @@ class GLIPv2(GLIPv2Detector):
         found = dict(boxes=[], vqa=[], caption=[])
         heads = dict(vqa=self.vqa_head, caption=self.caption_head)
         for row, sample in enumerate(samples):
-            task = sample.get('task', 'detection')
+            task = task_of(sample)
             if task not in TASKS:
                 raise ValueError(
                     f"sample {row} has the task '{task}': expected one of "
@@ -181,6 +183,8 @@ class GLIPv2(GLIPv2Detector):
         """
         rows = self.rows_of_tasks(batch_data_samples)
         levels = self.extract_feat(batch_inputs)
+        for sample in batch_data_samples:  # metrics ask for it
+            sample.set_metainfo(dict(task=task_of(sample)))
         if rows['boxes']:
             own = part(levels, batch_data_samples, rows['boxes'])
             self.predict_levels(*own, rescale)
@@ -204,6 +208,17 @@ class GLIPv2(GLIPv2Detector):
         )
         for sample, (caption, _) in zip(samples, found):
             sample.pred_caption = caption
+
+
+def task_of(sample) -> str:
+    """Return what is wanted of a sample; see :class:`GLIPv2`."""
+    if 'task' in sample:
+        return sample.task
+    if sample.get('text') is not None:
+        return 'detection'
+    if 'question' in sample:
+        return 'vqa'
+    return 'caption' if 'gt_caption' in sample else 'detection'
 
 
 def part(levels: Sequence[Tensor], samples: list, rows: list[int]) -> tuple:

@@ -4,6 +4,7 @@ B questions, L words, C their width, A answers.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from os import PathLike
 
 import torch
@@ -27,6 +28,8 @@ class VQAHead(nn.Module):
     Args:
         answers: The answers, or a JSON file with a list of them or a dict
             from answers to numbers.
+        num_answers: How many there are, A; a file is then read when it is
+            first needed, which a model without it can be built for.
         language_dim: C.
         hidden_dim: Width between; 2 C by default.
         dropout: In training, before the last layer.
@@ -47,14 +50,16 @@ class VQAHead(nn.Module):
         language_dim: int = 768,
         hidden_dim: int | None = None,
         *,
+        num_answers: int | None = None,
         dropout: float = 0.1,
         loss_type: str = 'bce',
         unknown: str = 'error',
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
-        self.answers = read_answers(answers)
-        self.number = {name: k for k, name in enumerate(self.answers)}
+        self.source, self.num_answers = answers, num_answers
+        if num_answers is None:
+            self.num_answers = len(self.answers)
         if loss_type not in ('bce', 'ce') or unknown not in (
             'error',
             'ignore',
@@ -69,10 +74,30 @@ class VQAHead(nn.Module):
             nn.LayerNorm(hidden_dim),
             nn.GELU(),
             nn.Dropout(dropout),
-            nn.Linear(hidden_dim, len(self.answers)),
+            nn.Linear(hidden_dim, self.num_answers),
         )
         self.loss_type, self.unknown = loss_type, unknown
         self.loss_weight = loss_weight
+
+    @cached_property
+    def answers(self) -> list[str]:
+        """Return the answers by number.
+
+        Raises:
+            ValueError: There are not ``num_answers``.
+        """
+        found = read_answers(self.source)
+        if self.num_answers not in (None, len(found)):
+            raise ValueError(
+                f'{self.source} has {len(found)} answers, but num_answers='
+                f'{self.num_answers}: give the file of the same model'
+            )
+        return found
+
+    @cached_property
+    def number(self) -> dict[str, int]:
+        """Return the number of each answer."""
+        return {name: k for k, name in enumerate(self.answers)}
 
     def forward(self, words: Tensor) -> Tensor:
         """Return logits of all answers (B, A) from words (B, L, C)."""
@@ -89,7 +114,7 @@ class VQAHead(nn.Module):
         """
         logits = self(words).float()  # (B, A)
         targets = [self.target(sample) for sample in samples]
-        targets = torch.stack([*targets, torch.zeros(len(self.answers))])
+        targets = torch.stack([*targets, torch.zeros(self.num_answers)])
         targets = targets[:-1].to(logits)
         if self.loss_type == 'bce':
             targets = (targets / FULL).clamp(max=1)
@@ -109,14 +134,14 @@ class VQAHead(nn.Module):
             ValueError: The sample has no answer, or none of ours.
         """
         given = answers_of(sample)
-        target = torch.zeros(len(self.answers))
+        target = torch.zeros(self.num_answers)
         for answer, share in given.items():
             if answer in self.number:
                 target[self.number[answer]] = share
         if not target.any() and self.unknown == 'error':
             raise ValueError(
                 f'the answers {list(given)} to {sample.get("question")!r} '
-                f'are none of the {len(self.answers)} of the head: add them '
+                f'are none of the {self.num_answers} of the head: add them '
                 "to answers, or pass unknown='ignore'"
             )
         return target

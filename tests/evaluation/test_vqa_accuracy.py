@@ -77,3 +77,9 @@ def test_a_question_without_an_answer_is_an_error(key):
     del sample[key]
     with pytest.raises(KeyError, match=f'no {key}'):
         figures(sample)
+
+
+def test_types_may_be_called_otherwise():
+    metric = VQAAccuracy(by='answer_type')
+    metric.process(None, [asked('2', '2', 'how', answer_type='number')])
+    assert metric.compute_metrics(metric.results)['number'] == 1.0

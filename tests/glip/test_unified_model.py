@@ -117,9 +117,17 @@ def test_the_backbone_runs_once_for_all_tasks(model, monkeypatch):
 
 
 @torch.no_grad()
-def test_without_a_task_it_is_a_detector(model):
-    (found,) = model.eval().predict(images(), [sample(NAMES)])
-    assert len(found.pred_instances)
+def test_without_a_task_it_is_told_by_what_a_sample_has(model):
+    samples = [
+        sample(NAMES),
+        sample(labels=(), question='a cat', gt_answer='red'),
+        sample(labels=(), gt_caption='a cat'),
+    ]
+    found = model.eval().predict(images(3), samples)
+    assert len(found[0].pred_instances)
+    assert found[1].pred_answer in ANSWERS
+    assert isinstance(found[2].pred_caption, str)
+    assert [x.task for x in found] == ['detection', 'vqa', 'caption']
 
 
 def test_an_unknown_task_is_an_error(model):

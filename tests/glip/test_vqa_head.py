@@ -119,3 +119,14 @@ def test_answers_must_be_some_and_different(answers, said):
 def test_an_unknown_mode_is_an_error(wrong):
     with pytest.raises(ValueError, match='expected'):
         head(**wrong)
+
+
+def test_a_file_that_is_not_there_yet_is_read_when_it_is_needed(tmp_path):
+    file = tmp_path / 'answers.json'
+    model = VQAHead(file, WIDTH, num_answers=4)
+    assert model(words()).shape == (1, 4)
+    file.write_text(json.dumps(ANSWERS[:3]))
+    with pytest.raises(ValueError, match='has 3 answers, but num_answers=4'):
+        model.loss(words(), [asked('red')])
+    file.write_text(json.dumps(ANSWERS))
+    assert model.loss(words(), [asked('red')]) > 0
