@@ -111,6 +111,7 @@ DATA = (
     'mmclip.data.shapes_tasks',
     'mmclip.data.transfer_datasets',
     'mmclip.data.zero_shot_segmentation',
+    'mmclip.glip.dataset',
     'mmclip.lseg.captioned_images',
     'mmclip.lseg.zero_shot_datasets',
 )

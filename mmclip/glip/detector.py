@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmclip.glip.grounding import Grounding
 from mmclip.glip.head import suppressed
 from mmclip.glip.reading import ReadsText
-from mmclip.glip.token_maps import positive_map
+from mmclip.glip.token_maps import positive_map, token_map
 from mmclip.registry import MODELS
 
 
@@ -80,7 +80,9 @@ class GLIPDetector(ReadsText, SingleStageDetector):
         Args:
             batch_inputs: (B, 3, H, W).
             batch_data_samples: With ``text`` and boxes with inclusive ends,
-                whose labels count the names or phrases of the text.
+                whose labels count the names or phrases of the text;
+                ``tokens_ignored`` may list spans of it that no region learns
+                from.
         """
         return self.loss_levels(
             self.extract_feat(batch_inputs), batch_data_samples
@@ -92,7 +94,8 @@ class GLIPDetector(ReadsText, SingleStageDetector):
         language = self.words([one.caption for one in grounded])
         self.mark_boxes(samples, grounded, language)
         fused = self.bbox_head.head.fuse(levels, language)
-        losses = self.bbox_head.loss_fused(*fused, language['masks'], samples)
+        counted = self.counted_words(samples, grounded, language)
+        losses = self.bbox_head.loss_fused(*fused, counted, samples)
         return losses | self.other_losses(
             levels, language, fused, grounded, samples
         )
@@ -107,6 +110,34 @@ class GLIPDetector(ReadsText, SingleStageDetector):
             boxes.positive_maps = positive_map(
                 one, self.tokenizer, boxes.labels, masks.shape[1]
             ).to(masks.device)
+
+    def counted_words(
+        self, samples: list, grounded: list[Grounding], language: dict
+    ) -> Tensor:
+        """Return which words the regions learn from, bool (B, L).
+
+        Words of ``tokens_ignored`` are left out, unless a box is named by
+        them.
+
+        Raises:
+            ValueError: The loss would count them all the same.
+        """
+        counted = language['masks'].bool().clone()
+        for row, sample, one in zip(counted, samples, grounded):
+            spans = sample.get('tokens_ignored', None)
+            if not spans:
+                continue
+            if getattr(self.bbox_head.loss_cls, 'kind', '') == 'unmasked':
+                raise ValueError(
+                    "loss_cls has kind='unmasked', which counts every word, "
+                    'but a data sample has tokens_ignored: choose sigmoid or '
+                    "softmax, or unboxed='negative' in PackNegativeCaptions"
+                )
+            encoding = self.tokenizer.encode(one.caption)
+            (ignored,) = token_map(encoding, [spans], len(row))
+            named = sample.gt_instances.positive_maps.any(dim=0)
+            row &= named | ~ignored.to(row.device)
+        return counted
 
     def other_losses(
         self,
