@@ -42,7 +42,7 @@ model = dict(
         conv_out_channels=channels, language_dim=width),
     contrast_loss=dict(
         type='mmclip.InterImageRegionWordLoss', region_dim=channels,
-        word_dim=width),
+        word_dim=width, log_scale=-2.0),
     masked_word_head=dict(
         type='mmclip.MaskedWordHead', language_dim=width, vocab_size=ids),
     caption_head=dict(
