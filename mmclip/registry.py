@@ -108,6 +108,7 @@ DATA = (
     'mmclip.data.semantic_datasets',
     'mmclip.data.shapes_dataset',
     'mmclip.data.shapes_pairs',
+    'mmclip.data.shapes_tasks',
     'mmclip.data.transfer_datasets',
     'mmclip.data.zero_shot_segmentation',
     'mmclip.glip.dataset',

@@ -84,15 +84,20 @@ class GLIPDetector(ReadsText, SingleStageDetector):
                 ``tokens_ignored`` may list spans of it that no region learns
                 from.
         """
-        grounded = self.ground_training(batch_data_samples)
+        return self.loss_levels(
+            self.extract_feat(batch_inputs), batch_data_samples
+        )
+
+    def loss_levels(self, levels: Sequence[Tensor], samples: list) -> dict:
+        """Compute the losses from the neck's levels (B, C, h, w)."""
+        grounded = self.ground_training(samples)
         language = self.words([one.caption for one in grounded])
-        self.mark_boxes(batch_data_samples, grounded, language)
-        levels = self.extract_feat(batch_inputs)
+        self.mark_boxes(samples, grounded, language)
         fused = self.bbox_head.head.fuse(levels, language)
-        counted = self.counted_words(batch_data_samples, grounded, language)
-        losses = self.bbox_head.loss_fused(*fused, counted, batch_data_samples)
+        counted = self.counted_words(samples, grounded, language)
+        losses = self.bbox_head.loss_fused(*fused, counted, samples)
         return losses | self.other_losses(
-            levels, language, fused, grounded, batch_data_samples
+            levels, language, fused, grounded, samples
         )
 
     def mark_boxes(
@@ -164,9 +169,16 @@ class GLIPDetector(ReadsText, SingleStageDetector):
             The samples with ``pred_instances``: ``bboxes`` xyxy (N, 4),
             ``scores`` (N,), ``labels`` (N,), ``label_names`` (N names).
         """
-        batch = self.ground_test(batch_data_samples)
-        levels = self.extract_feat(batch_inputs)
-        metas = [sample.metainfo for sample in batch_data_samples]
+        return self.predict_levels(
+            self.extract_feat(batch_inputs), batch_data_samples, rescale
+        )
+
+    def predict_levels(
+        self, levels: Sequence[Tensor], samples: list, rescale: bool = True
+    ) -> list:
+        """Detect from the neck's levels (B, C, h, w)."""
+        batch = self.ground_test(samples)
+        metas = [sample.metainfo for sample in samples]
         found = [[] for _ in metas]
         step = (self.test_cfg or {}).get('rows_per_pass', 8)
         for start in range(0, len(batch.pairs), step):
@@ -176,13 +188,11 @@ class GLIPDetector(ReadsText, SingleStageDetector):
             )
             for (image, _, _), one in zip(pairs, results):
                 found[image].append(one)
-        for sample, parts, names in zip(
-            batch_data_samples, found, batch.names
-        ):
+        for sample, parts, names in zip(samples, found, batch.names):
             joined = self.join(parts)
             joined.label_names = [names[k] for k in joined.labels.tolist()]
             sample.pred_instances = joined
-        return batch_data_samples
+        return samples
 
     def predict_pairs(
         self,
