@@ -3,7 +3,7 @@
 B images, G groups, K names, W background words, D common width.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -34,6 +34,16 @@ class GroupFeatures:
     groups: Tensor
     labels: Tensor
     seen: Tensor | None = None
+
+    def of(self, image: int) -> 'GroupFeatures':
+        """Return one image's part, B = 1."""
+        own = slice(image, image + 1)
+        return GroupFeatures(
+            self.image[own],
+            self.groups[own],
+            self.labels[own],
+            None if self.seen is None else self.seen[own],
+        )
 
 
 @dataclass(frozen=True)
@@ -187,13 +197,3 @@ class GroupViTHead(nn.Module):
     def forward(self, features: GroupFeatures) -> Tensor:
         """Score every name by pixel, (B, K, H, W)."""
         return paint(self.group_scores(features), features.labels)
-
-    def embed(self, features: GroupFeatures) -> GroupFeatures:
-        """Return what :meth:`chunks` reads."""
-        return features
-
-    def chunks(self, features: GroupFeatures, size: int) -> Iterator[Tensor]:
-        """Yield ``forward``'s scores for ``size`` names at a time."""
-        scores = self.group_scores(features)
-        for part in scores.split(size, dim=2):
-            yield paint(part, features.labels)

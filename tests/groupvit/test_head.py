@@ -76,12 +76,12 @@ def test_words_mean_the_background(features):
     torch.testing.assert_close(found[..., 0], plain[..., 7:].amax(dim=-1))
 
 
-@pytest.mark.parametrize('size', [1, 3, 7, 20])
-def test_names_in_chunks_have_the_scores_of_all(features, size):
-    built = head(['background', *NAMES], dict(kind='threshold', threshold=0.4))
-    chunks = list(built.chunks(built.embed(features), size))
-    assert max(chunk.shape[1] for chunk in chunks) == min(size, 8)
-    torch.testing.assert_close(torch.cat(chunks, dim=1), built(features))
+def test_one_image_is_taken_out_of_a_batch(features):
+    built = head()
+    alone = features.of(1)
+    torch.testing.assert_close(built(alone), built(features)[1:])
+    features.seen = torch.randn(2, 4, 3)
+    assert (features.of(0).seen == features.seen[:1]).all()
 
 
 def test_a_text_is_answered_in_its_own_names_and_then_forgotten(features):
