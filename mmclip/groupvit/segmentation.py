@@ -52,11 +52,13 @@ def joint_shares(logits: Tensor, image: Tensor, topk: int | None) -> Tensor:
         Scores (B, G, K) between 0 and 1.
     """
     shares = logits.softmax(dim=-1)
-    if topk is None or topk >= logits.shape[-1]:
+    if topk is None:
         return shares.square()
-    absent = torch.ones_like(image, dtype=torch.bool)
-    absent.scatter_(1, image.topk(topk, dim=-1).indices, False)  # (B, K)
-    kept = logits.masked_fill(absent[:, None], -torch.inf)
+    # there may be fewer names; asking how many would fix K in an export
+    image = F.pad(image, (0, topk), value=-torch.inf)
+    best = image.topk(topk, dim=-1).indices
+    absent = torch.full_like(image, -torch.inf).scatter(1, best, 0.0)
+    kept = logits + absent[:, None, : logits.shape[-1]]
     return kept.softmax(dim=-1) * shares
 
 

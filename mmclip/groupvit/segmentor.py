@@ -212,6 +212,26 @@ class GroupViTSegmentor(GroupViTTowers, OpenVocabEncoderDecoder):
         unit = F.normalize(features.groups, dim=-1)
         return paint(unit, features.labels[:, ::2, ::2])
 
+    def check_export(self) -> None:
+        """Read the names, so that no export does; or say what hinders it.
+
+        Raises:
+            ValueError: Groups are merged image by image, or a second CLIP is
+                asked.
+        """
+        for part in ('regions', 'rescoring'):
+            owner = self if part == 'regions' else self.decode_head
+            if getattr(owner, part) is not None:
+                raise ValueError(
+                    f'{part}= is not exported: build the model without it'
+                )
+        for vocabulary in (
+            self.decode_head.vocabulary,
+            self.decode_head.words,
+        ):
+            if vocabulary is not None:
+                vocabulary.embeddings  # noqa: B018
+
     def loss(self, inputs, data_samples):
         """Refuse: masks are not what GroupViT learns from.
 
