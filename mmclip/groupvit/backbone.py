@@ -211,6 +211,9 @@ class GroupViTBackbone(BaseModule):
         gain: Of the assignment's initial weights, 1 as published.
         residual: Whether segments keep their group tokens, as published;
             see :class:`mmclip.groupvit.grouping.GroupingBlock`.
+        centred: Whether segments are compared with the groups of a later
+            stage without what all segments of the image share; see
+            :class:`mmclip.groupvit.attention.AssignAttention`.
         out_type: What ``forward`` returns: ``'featmap'`` a map (B, C, h, w)
             for each of ``out_indices``, ``'raw'`` the segments (B, G, C),
             ``'avg_featmap'`` their mean (B, C).
@@ -245,6 +248,7 @@ class GroupViTBackbone(BaseModule):
         tau: float = 1.0,
         gain: float = 1.0,
         residual: bool = True,
+        centred: bool = False,
         out_type: str = 'featmap',
         out_indices: Sequence[int] = (-1,),
         stem_channels: Sequence[int] = (),
@@ -284,6 +288,7 @@ class GroupViTBackbone(BaseModule):
                 tau=tau,
                 gain=gain,
                 residual=residual,
+                centred=centred and i > 0,
             )
             for i in range(len(depths))
         )
