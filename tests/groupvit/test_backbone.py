@@ -202,6 +202,11 @@ def test_a_stem_may_hold_convolutions_that_keep_the_size():
         backbone(stem_channels=(8, 8), stem_strides=(2,))
 
 
+def test_later_stages_alone_are_centred():
+    stages = backbone(centred=True).layers
+    assert [s.downsample.assign.centred for s in stages[:2]] == [False, True]
+
+
 def test_training_may_look_at_some_of_the_patches():
     model = backbone(patch_keep=0.3).train()
     x = images(2)
