@@ -112,10 +112,6 @@ class AssignAttention(ProjectedAttention):
         tau: Temperature of the Gumbel softmax, in training alone.
         gain: Factor on the initial query and key weights. Above 1, groups
             differ from the first step on (not in the paper).
-        centred: Whether the mean of an image's tokens is taken off before
-            they are compared with groups (not in the paper). Segments that
-            have seen the whole image share much, and then all fit the same
-            group best.
     """
 
     def __init__(
@@ -124,7 +120,6 @@ class AssignAttention(ProjectedAttention):
         assign: str = 'gumbel',
         tau: float = 1.0,
         gain: float = 1.0,
-        centred: bool = False,
     ) -> None:
         super().__init__(dim, num_heads=1)
         if assign not in ASSIGNMENTS:
@@ -132,7 +127,6 @@ class AssignAttention(ProjectedAttention):
                 f"assign='{assign}': expected one of {', '.join(ASSIGNMENTS)}"
             )
         self.assign, self.tau, self.gain = assign, tau, gain
-        self.centred = centred
 
     def amplify(self) -> None:
         """Apply ``gain`` to weights that were just initialised."""
@@ -142,8 +136,6 @@ class AssignAttention(ProjectedAttention):
 
     def logits(self, query: Tensor, key: Tensor) -> Tensor:
         """Return how well each token fits each group, (B, G, N)."""
-        if self.centred:
-            key = key - key.mean(dim=1, keepdim=True)
         scale = query.shape[-1] ** -0.5
         return (self.q_proj(query) * scale) @ self.k_proj(key).transpose(
             -2, -1

@@ -41,7 +41,7 @@ class GroupingBlock(nn.Module):
         num_heads: Heads of the cross attention.
         mlp_ratio: Hidden over outer width of the channel MLPs; tokens are
             mixed through C / 2 hidden units.
-        assign, tau, gain, centred: See
+        assign, tau, gain: See
             :class:`mmclip.groupvit.attention.AssignAttention`.
         residual: Whether segments keep what their group tokens hold, as
             published. Without it all that is in a segment was merged from
@@ -60,7 +60,6 @@ class GroupingBlock(nn.Module):
         tau: float = 1.0,
         gain: float = 1.0,
         residual: bool = True,
-        centred: bool = False,
     ) -> None:
         super().__init__()
         self.norm_tokens = nn.LayerNorm(dim)
@@ -70,7 +69,7 @@ class GroupingBlock(nn.Module):
         self.norm_post_tokens = nn.LayerNorm(dim)
         self.norm_x = nn.LayerNorm(dim)
         self.pre_assign_attn = CrossAttentionBlock(dim, num_heads, mlp_ratio)
-        self.assign = AssignAttention(dim, assign, tau, gain, centred)
+        self.assign = AssignAttention(dim, assign, tau, gain)
         self.residual = residual
         self.norm_new_x = segment_norm(dim, residual)
         self.mlp_channels = Mlp(dim, int(dim * mlp_ratio))
@@ -115,7 +114,7 @@ class GroupingStage(nn.Module):
             stage's tokens are predicted from; 0 where there are none.
         num_heads, mlp_ratio: Of the transformer blocks.
         drop_path: Rate of stochastic depth, one a block.
-        assign, tau, gain, residual, centred: See :class:`GroupingBlock`.
+        assign, tau, gain, residual: See :class:`GroupingBlock`.
     """
 
     def __init__(
@@ -132,7 +131,6 @@ class GroupingStage(nn.Module):
         tau: float,
         gain: float = 1.0,
         residual: bool = True,
-        centred: bool = False,
     ) -> None:
         super().__init__()
         self.group_token = self.group_projector = self.downsample = None
@@ -170,7 +168,6 @@ class GroupingStage(nn.Module):
                 tau=tau,
                 gain=gain,
                 residual=residual,
-                centred=centred,
             )
 
     def tokens(self, previous: Tensor | None, batch: int) -> Tensor:

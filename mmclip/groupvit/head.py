@@ -12,10 +12,15 @@ from torch import Tensor, nn
 
 from mmclip.clip.phrases import split_phrases
 from mmclip.clip.similarity import cosine_logits
-from mmclip.groupvit.segmentation import joint_shares, paint, with_background
+from mmclip.groupvit.segmentation import (
+    joint_shares,
+    paint,
+    unsure,
+    with_background,
+)
 from mmclip.groupvit.vocabulary import OwnVocabulary
 
-KINDS = ('threshold', 'words')
+KINDS = ('threshold', 'cosine', 'words')
 
 
 @dataclass
@@ -53,10 +58,13 @@ class GroupBackground:
     Args:
         kind: ``'threshold'``: a group whose best score is below it
             (published: 0.95 for VOC and COCO-Object, 0.35 for Context);
-            ``'words'``: a group that one of several words fits best.
+            ``'cosine'``: a group whose best name's cosine is below it, for
+            networks whose prompts were matched with segments
+            (``prompt_match='segment'``); ``'words'``: a group that one of
+            several words fits best.
         name: The name that it stands for.
-        threshold: For ``'threshold'``; may be given with words, both then
-            count.
+        threshold: For ``'threshold'`` and ``'cosine'``; may be given with
+            words, both then count.
         words: For ``'words'``.
 
     Raises:
@@ -73,11 +81,11 @@ class GroupBackground:
             raise ValueError(
                 f'background kind={self.kind!r}: expected one of {KINDS}'
             )
-        lacking = dict(threshold=self.threshold is None, words=not self.words)
-        if lacking[self.kind]:
+        key = 'words' if self.kind == 'words' else 'threshold'
+        if not self.words if key == 'words' else self.threshold is None:
             raise ValueError(
-                f'background kind={self.kind!r} needs {self.kind}=, such as '
-                "0.95 for 'threshold' or ['sky', 'wall'] for 'words'"
+                f'background kind={self.kind!r} needs {key}=, such as 0.95 '
+                "for 'threshold' or ['sky', 'wall'] for 'words'"
             )
 
 
@@ -171,14 +179,16 @@ class GroupViTHead(nn.Module):
             if self.words is not None:
                 words = len(self.words)
                 text = torch.cat([text, self.words.embeddings])
-        scores = self.named(features, text.to(features.groups), names)
+        text = text.to(features.groups)
+        scores = self.named(features, text, names)
         if row is None:
             return scores
+        limit, silent = self.background.threshold, None
+        if self.background.kind == 'cosine':
+            cosines = cosine_logits(features.groups, text[: len(names)])
+            silent, limit = unsure(cosines.amax(dim=2), limit), None
         return with_background(
-            scores,
-            row,
-            threshold=self.background.threshold,
-            num_contrast=words,
+            scores, row, threshold=limit, num_contrast=words, silent=silent
         )
 
     def named(self, features: GroupFeatures, text: Tensor, names) -> Tensor:

@@ -100,18 +100,3 @@ def test_cross_attention_is_torchs_own(tokens):
         torchs.out_proj.load_state_dict(ours.proj.state_dict())
     query, key = tokens
     torch.testing.assert_close(ours(query, key), torchs(query, key, key)[0])
-
-
-def test_what_all_tokens_share_may_be_left_out(tokens):
-    groups, x = tokens
-    plain, centred = AssignAttention(8), AssignAttention(8, centred=True)
-    centred.load_state_dict(plain.state_dict())
-    shared = 5 * torch.randn(2, 1, 8)
-    same = centred.logits(groups, x)
-    torch.testing.assert_close(centred.logits(groups, x + shared), same)
-    assert not torch.allclose(plain.logits(groups, x + shared), same)
-    no_bias = same - plain.q_proj(groups) @ plain.k_proj.bias[:, None] / 8**0.5
-    # no group is favoured by all tokens together
-    torch.testing.assert_close(
-        no_bias.mean(dim=2), torch.zeros(2, 3), atol=1e-5, rtol=0
-    )

@@ -62,6 +62,24 @@ def test_the_background_stands_where_the_names_have_it(features, row):
     assert found.shape[1] == 8
 
 
+def test_a_group_far_from_all_names_may_be_background(features):
+    built = head(['background', *NAMES], dict(kind='cosine', threshold=0.5))
+    texts = built.vocabulary.embeddings
+    features.groups[0, 0] = 3 * texts[1] + 0.01
+    scores = built.group_scores(features)
+    cosines = torch.nn.functional.cosine_similarity(
+        features.groups[:, :, None], texts[None, None, 1:], dim=-1
+    )
+    best = cosines.amax(dim=2)
+    limit = best.amax(dim=1, keepdim=True).clamp(max=0.5)
+    assert (scores[..., 0] == (best < limit).float()).all()
+    assert scores[0, 0, 0] == 0
+    assert 0 < scores[..., 0].sum() < 8
+    torch.testing.assert_close(
+        scores[..., 1:], head().group_scores(features)
+    )  # names score as ever
+
+
 def test_without_its_name_there_is_no_background(features):
     found = head(background=dict(kind='threshold', threshold=0.4))
     assert found.background_row is None
@@ -115,6 +133,7 @@ def test_a_second_opinion_is_added_to_the_scores(features):
     [
         (dict(kind='learnt'), 'expected one of'),
         (dict(kind='threshold'), 'needs threshold='),
+        (dict(kind='cosine', words=['sky']), 'needs threshold='),
         (dict(kind='words'), 'needs words='),
     ],
 )
