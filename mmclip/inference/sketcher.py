@@ -159,7 +159,7 @@ class Sketcher:
         images = image if isinstance(image, (list, tuple)) else [image]
         if self.of is not None and masks is not None:
             raise ValueError('of and masks exclude each other')
-        if self.of is not None and class_names is None:
+        if self.of not in (None, 'object') and class_names is None:
             class_names = self.of
         if out is None and resume:
             raise ValueError('resume needs out, the folder of the first run')
