@@ -60,8 +60,12 @@ class Sketcher:
         iters: Steps; as in the config by default.
         batch_size: Images at once.
         foreground: Settings of
-            :class:`mmclip.clipasso.foreground.ForegroundModel`, whose mask
+            :class:`mmclip.clipasso.foreground.ForegroundModel` or of
+            :class:`mmclip.clipasso.u2net.SalientForeground`, whose mask
             removes the background.
+        of: What is sketched of a picture that keeps its background:
+            ``'object'`` is what stands out from its border, a name such as
+            ``'cat'`` the part of that which CLIP finds nearest to it.
         formats: As of :class:`mmclip.clipasso.hooks.SketchExportHook`.
         size: Longer side of pictures in pixels.
         cfg_options: Further changes to the config, by dotted key.
@@ -78,13 +82,16 @@ class Sketcher:
         iters: int | None = None,
         batch_size: int = 1,
         foreground: dict | None = None,
+        of: str | None = None,
         formats: Sequence[str] = ('svg', 'png', 'animated_svg'),
         size: int = 512,
         cfg_options: dict | None = None,
     ) -> None:
-        from mmclip.clipasso.recipes import choose_network
+        from mmclip.clipasso.recipes import choose_network, losses_of_object
         from mmclip.jobs import find_config
 
+        if of is not None and foreground is not None:
+            raise ValueError('of and foreground exclude each other')
         if config is not None and (clip or pretrained):
             raise ValueError('config and clip exclude each other')
         model = {}
@@ -98,9 +105,12 @@ class Sketcher:
         if iters is not None:
             cfg.train_cfg.num_iters = iters
         cfg.train_dataloader.batch_size = batch_size
+        if of is not None:
+            cfg.model.losses = losses_of_object(cfg.model.losses, of)
         cfg.merge_from_dict(cfg_options or {})
         self.fit_canvas(cfg, foreground)
         self.cfg, self.formats, self.size = cfg, tuple(formats), size
+        self.of = of
 
     @staticmethod
     def fit_canvas(cfg: Config, foreground: dict | None) -> None:
@@ -112,8 +122,9 @@ class Sketcher:
             if kind == 'ResizeToCanvas' and cfg.model.get('augment'):
                 step['size'] = cfg.model.augment.get('size', 224)
             if kind == 'ApplyForegroundMask' and foreground:
-                found = find_config(foreground['config'])
-                model = dict(foreground, config=found)
+                model = dict(foreground)
+                if 'config' in model:
+                    model['config'] = find_config(model['config'])
                 step.update(source='model', model=model)
 
     def __call__(
@@ -146,6 +157,10 @@ class Sketcher:
 
         many = isinstance(image, (list, tuple)) or is_folder(image)
         images = image if isinstance(image, (list, tuple)) else [image]
+        if self.of is not None and masks is not None:
+            raise ValueError('of and masks exclude each other')
+        if self.of not in (None, 'object') and class_names is None:
+            class_names = self.of
         if out is None and resume:
             raise ValueError('resume needs out, the folder of the first run')
         folder = tempfile.TemporaryDirectory() if out is None else None
