@@ -140,12 +140,14 @@ def test(args: Namespace) -> dict:
 def run(cfg, job):
     """Build the runner and do the job, with help for mistyped names."""
     from mmengine.dist import barrier
+    from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
     from mmclip.registry import with_nearest_names
 
-    try:
-        done = job(Runner.from_cfg(cfg))
+    try:  # runner_type='FlexibleRunner' is what mmengine's strategies need
+        own = 'runner_type' in cfg
+        done = job(RUNNERS.build(cfg) if own else Runner.from_cfg(cfg))
         barrier()  # who leaves first would pull the connection from others
         return done
     except KeyError as error:

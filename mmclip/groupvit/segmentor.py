@@ -36,10 +36,13 @@ class GroupViTSegmentor(GroupViTTowers, OpenVocabEncoderDecoder):
     through the image encoder once. There is nothing to train here.
 
     Args:
-        img_encoder, text_encoder, hidden_channels, out_channels,
-        multi_label: As of
+        img_encoder: As of
             :class:`mmclip.groupvit.pretrainer.GroupViTPretrainer`, whose
-            checkpoints fit.
+            checkpoints fit; so are the next four.
+        text_encoder: Config of the text encoder.
+        hidden_channels: Width within the projectors.
+        out_channels: Width of the common space.
+        multi_label: Whether the checkpoint has that loss's scale.
         names: K names; more or others through :meth:`set_vocabulary`.
         tokenizer: ``'clip'`` or ``'shapes'``, see
             :func:`mmclip.groupvit.transforms.tokenizer_of`.
