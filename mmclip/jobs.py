@@ -175,18 +175,23 @@ def leave_process_group() -> None:
 
 def load_config(args: Namespace):
     """Read the config and apply the options that both jobs have."""
-    from mmengine.config import Config
-
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(find_config(args.config))
+    cfg = read_config(args)
     cfg.launcher = args.launcher
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
     cfg.work_dir = (
         args.work_dir
         or cfg.get('work_dir')
         or str(Path('work_dirs') / Path(args.config).stem)
     )
+    return cfg
+
+
+def read_config(args: Namespace):
+    """Return the config that ``args`` name, with the changes asked for."""
+    from mmengine.config import Config
+
+    cfg = Config.fromfile(find_config(args.config))
+    cfg.merge_from_dict(args.cfg_options or {})
     return cfg
 
 
