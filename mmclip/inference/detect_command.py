@@ -93,13 +93,14 @@ def run(args: Namespace) -> int:
     from mmclip.inference.annotation import WRITERS
     from mmclip.inference.detector import Detector
     from mmclip.inference.image import list_images, stems
-    from mmclip.inference.source import ImageSource, ended, left_out
+    from mmclip.inference.source import ImageSource, LeftOut
     from mmclip.inference.text import read_text
 
     files = list_images(args.images, args.recursive)
     text = read_text(args.text)
     detector = Detector(args.model, config=args.config, device=args.device)
-    source = ImageSource(files, on_broken=left_out)
+    broken = LeftOut()
+    source = ImageSource(files, on_broken=broken)
     names = dict(zip(map(str, files), stems(files)))
     found = detector.stream(
         source,
@@ -118,7 +119,7 @@ def run(args: Namespace) -> int:
         for writer in chosen:
             writer.close()
     print(f'written: {out}')
-    return ended(source)
+    return broken.exit_code()
 
 
 def write(found: dict, out: Path, stem: str, writers, picture: bool) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mmclip.inference.image import list_images, load_image, stems
-from mmclip.inference.source import ImageSource, ended, left_out, tracked
+from mmclip.inference.source import ImageSource, LeftOut, tracked
 
 
 def add_groups_options(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,8 @@ def run(args) -> int:
     from mmclip.visualization import save_picture
 
     files = list_images(args.images)
-    source = ImageSource(files, on_broken=left_out)
+    broken = LeftOut()
+    source = ImageSource(files, on_broken=broken)
     grouper = Grouper(
         args.model, config=args.config, size=args.size, device=args.device
     )
@@ -59,7 +60,7 @@ def run(args) -> int:
             for labels, count in zip(found['labels'], found['counts'])
         )
         print(f'{path}: {used} groups -> {target}')
-    return ended(source)
+    return broken.exit_code()
 
 
 class Grouper:

@@ -16,7 +16,7 @@ from mmclip.inference.detect_command import (
     add_text_options,
 )
 from mmclip.inference.image import list_images, load_image, stems
-from mmclip.inference.source import ImageSource, ended, left_out, tracked
+from mmclip.inference.source import ImageSource, LeftOut, tracked
 from mmclip.inference.text import read_text
 
 RECORD = 'segmentation.json'
@@ -91,7 +91,8 @@ def segment(args) -> int:
     if not wanted:
         print(f'nothing to do: {out / RECORD} holds all {len(files)} images')
         return 0
-    source = ImageSource(wanted, on_broken=left_out)
+    broken = LeftOut()
+    source = ImageSource(wanted, on_broken=broken)
     found = segmentor_of(args).stream(
         source, text, batch_size=args.batch_size, progress=not args.quiet
     )
@@ -107,7 +108,7 @@ def segment(args) -> int:
         if done:
             write_json(out / RECORD, {**record, 'images': done})
     print(f'written: {out}')
-    return ended(source)
+    return broken.exit_code()
 
 
 def segmentor_of(args):
@@ -139,7 +140,8 @@ def embed(args) -> int:
     if not wanted:
         print(f'nothing to do: {out} holds all {len(files)} images')
         return 0
-    source = ImageSource(wanted, on_broken=left_out)
+    broken = LeftOut()
+    source = ImageSource(wanted, on_broken=broken)
     segmentor = segmentor_of(args)
     for file, image in tracked(source, len(wanted), not args.quiet):
         embeddings = segmentor.embed(image, stride=args.stride)
@@ -152,7 +154,7 @@ def embed(args) -> int:
         )
         size = ' x '.join(map(str, embeddings.shape))
         print(f'{file}: {size} -> {targets[file]}')
-    return ended(source)
+    return broken.exit_code()
 
 
 def is_written(target: Path, file: str) -> bool:

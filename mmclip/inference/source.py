@@ -28,8 +28,7 @@ class ImageSource:
     """Read images as they are asked for; none is kept.
 
     A file that is no image is left out where it is one of many: it is told
-    of, noted in ``broken``, and the rest goes on. Where it is the only one,
-    it is an error.
+    of, and the rest goes on. Where it is the only one, it is an error.
 
     Args:
         given: A path, bytes of a file, uint8 array or PIL image; a folder; or
@@ -43,7 +42,6 @@ class ImageSource:
     Attributes:
         many (bool): Whether more than one image may come.
         count (int | None): How many, where it is known.
-        broken (dict[str, str]): Name and fault of each file left out so far.
 
     Raises:
         FileNotFoundError: A path leads nowhere, or a folder has no image.
@@ -61,7 +59,6 @@ class ImageSource:
     ) -> None:
         self.channel_order = channel_order
         self.on_broken = on_broken or warn
-        self.broken: dict[str, str] = {}
         self.many, self.items = listed(given, recursive)
         sized = hasattr(self.items, '__len__')
         self.count = len(self.items) if sized else None
@@ -77,7 +74,6 @@ class ImageSource:
             except (DamagedImage, OSError) as error:
                 if not self.many:
                     raise
-                self.broken[name] = str(error)
                 self.on_broken(name, error)
                 continue
             yield name, picture
@@ -107,23 +103,28 @@ def warn(name: str, error: Exception) -> None:
     warnings.warn(f'left out: {fault}', stacklevel=2)
 
 
-def left_out(name: str, error: Exception) -> None:
-    """Say on stderr that a file is left out; what the commands do."""
-    print(f'left out: {error}', file=sys.stderr)
+class LeftOut(dict):
+    """Faults of files by their names, told of on stderr as they come.
 
+    What the commands hand over as ``on_broken``.
+    """
 
-def ended(source: ImageSource) -> int:
-    """Say how many files were left out; return a command's exit code."""
-    if not source.broken:
-        return 0
-    count = len(source.broken)
-    print(
-        f'error: {count} of the images could not be read and '
-        f'{"was" if count == 1 else "were"} left out: '
-        f'{", ".join(source.broken)}',
-        file=sys.stderr,
-    )
-    return 1
+    def __call__(self, name: str, error: Exception) -> None:
+        """Note a file that is left out."""
+        self[name] = str(error)
+        print(f'left out: {error}', file=sys.stderr)
+
+    def exit_code(self) -> int:
+        """Say how many files were left out; return a command's exit code."""
+        if not self:
+            return 0
+        print(
+            f'error: {len(self)} of the images could not be read and '
+            f'{"was" if len(self) == 1 else "were"} left out: '
+            f'{", ".join(self)}',
+            file=sys.stderr,
+        )
+        return 1
 
 
 def tracked(

@@ -9,8 +9,8 @@ from PIL import Image
 
 import mmclip
 from mmclip.cli import main
-from mmclip.inference.segmentor import Segmentor
 from mmclip.inference.named import find_checkpoint
+from mmclip.inference.segmentor import Segmentor
 from mmclip.inference.trained import batches
 from tests.end_to_end.test_lseg import tiny_config
 

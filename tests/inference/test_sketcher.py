@@ -116,10 +116,14 @@ def test_what_cannot_be_sketched_is_an_error(tmp_path):
         sketcher(array().astype(float))
     with pytest.raises(FileNotFoundError, match='no image'):
         sketcher(tmp_path / 'none.png')
-    draw_picture(tmp_path / 'in/a.png')
-    (tmp_path / 'in/b.png').write_bytes(b'no image')
+    (tmp_path / 'b.png').write_bytes(b'no image')
     with pytest.raises(ValueError, match=r"b\.png' cannot be read"):
-        sketcher(tmp_path / 'in', out=tmp_path / 'out')
+        sketcher(tmp_path / 'b.png', out=tmp_path / 'out')
+    with (
+        pytest.warns(match=r"b\.png' cannot be read"),
+        pytest.raises(ValueError, match='none of the 1 images'),
+    ):
+        sketcher([tmp_path / 'b.png'], out=tmp_path / 'out')
     assert not (tmp_path / 'out').exists()  # before any work
     with pytest.raises(ValueError, match='num_strokes is 0'):
         mmclip.sketch(array(), 0, **QUICK)
