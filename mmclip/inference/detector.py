@@ -148,7 +148,7 @@ class Detector(TrainedModel):
         found = dict(
             labels=[names[i] for i in order],
             scores=instances.scores[order],
-            boxes=instances.bboxes[order],
+            boxes=within(instances.bboxes[order], sample.ori_shape),
         )
         if 'masks' in instances:
             found['masks'] = np.asarray(instances.masks)[order].astype(bool)
@@ -165,6 +165,15 @@ class Detector(TrainedModel):
         if 'label_names' in instances:
             return list(instances.label_names)
         return [self.classes[label] for label in instances.labels]
+
+
+def within(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Cut boxes (N, 4) at the borders of an image (height, width).
+
+    A GLIP's have inclusive ends, so one may end a fraction of a pixel
+    outside.
+    """
+    return boxes.clip(0, np.float32([size[1], size[0], size[1], size[0]]))
 
 
 def phrases_of(caption: str) -> list[tuple[str, list]]:

@@ -199,7 +199,10 @@ class Sketcher:
         ]
         listed = SketchImageDataset(files, as_text(masks), class_names)
         infos = [listed.get_data_info(k) for k in range(len(listed))]
-        on_broken = (on_broken or warn) if many else raise_it
+        if not many:
+            on_broken = raise_it
+        elif on_broken is None:
+            on_broken = warn
         readable = [info for info in infos if can_be_read(info, on_broken)]
         if not readable:
             raise ValueError(f'none of the {len(infos)} images can be read')

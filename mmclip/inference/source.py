@@ -58,7 +58,7 @@ class ImageSource:
         on_broken: Callable[[str, Exception], None] | None = None,
     ) -> None:
         self.channel_order = channel_order
-        self.on_broken = on_broken or warn
+        self.on_broken = warn if on_broken is None else on_broken
         self.many, self.items = listed(given, recursive)
         sized = hasattr(self.items, '__len__')
         self.count = len(self.items) if sized else None
