@@ -4,6 +4,7 @@ import argparse
 import os
 import re
 import sys
+import traceback
 from difflib import get_close_matches
 from functools import partial
 
@@ -189,6 +190,24 @@ def export_shapes(args) -> int:
     return run(args)
 
 
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """Read the words of a command; end with code 2 where that fails."""
+    parser = build_parser()
+    try:
+        args, left_over = parser.parse_known_args(argv)
+    except ValueError as error:  # mmengine's reading of settings
+        parser.error(f'--cfg-options takes KEY=VALUE ({error})')
+    if left_over:
+        args.parser.refuse(left_over)
+    return args
+
+
+def place_of(error: Exception) -> str:
+    """Return the file and line that raised an error."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f'{os.path.basename(last.filename)}, line {last.lineno}'
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a command; return its exit code.
 
@@ -198,9 +217,7 @@ def main(argv: list[str] | None = None) -> int:
     # Threads that wait give their core away instead of spinning: on cores that
     # others use too, training takes half the time. Read when torch is loaded.
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-    args, left_over = build_parser().parse_known_args(argv)
-    if left_over:
-        args.parser.refuse(left_over)
+    args = parse(argv)
     try:
         code = args.run(args)
     except KeyboardInterrupt:
@@ -216,7 +233,11 @@ def main(argv: list[str] | None = None) -> int:
     except USER_ERRORS as error:
         if args.debug:
             raise
-        print(f'error: {error}\n(--debug shows where)', file=sys.stderr)
+        print(
+            f'error: {error}\n'
+            f'({place_of(error)}; --debug shows the way there)',
+            file=sys.stderr,
+        )
         return 1
     return code if isinstance(code, int) else 0
 

@@ -144,15 +144,23 @@ def run(cfg, job):
 
     from mmclip.registry import with_nearest_names
 
+    built = False
     try:
-        done = job(Runner.from_cfg(cfg))
+        runner = Runner.from_cfg(cfg)
+        built = True
+        done = job(runner)
         barrier()  # who leaves first would pull the connection from others
         return done
-    except KeyError as error:
+    except (KeyError, AttributeError, TypeError, AssertionError) as error:
         message = str(error.args[0]) if error.args else ''
-        if ' is not in the ' not in message:
+        if ' is not in the ' in message:
+            raise ValueError(with_nearest_names(message)) from error
+        if built:
             raise
-        raise ValueError(with_nearest_names(message)) from error
+        raise ValueError(
+            f'the config cannot be built: {type(error).__name__}, {message}; '
+            '`mmclip doctor CONFIG` may say more'
+        ) from error
     finally:
         leave_process_group()
 

@@ -76,9 +76,13 @@ def draw_detections(
             picture[shown] = (
                 0.6 * picture[shown] + 0.4 * np.array(colours[name])
             ).astype(np.uint8)
-    for i, (box, name) in enumerate(zip(boxes, names)):
+    from_worst = range(len(names))
+    if scores is not None:  # so that the best lie on top
+        from_worst = np.argsort(scores, kind='stable')
+    for i in from_worst:
+        name, box = names[i], np.asarray(boxes[i]) * zoom
         label = name if scores is None else f'{name} {float(scores[i]):.2f}'
-        _draw_box(picture, np.asarray(box) * zoom, label, colours[name])
+        _draw_box(picture, box, label, colours[name])
     return picture
 
 

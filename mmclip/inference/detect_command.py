@@ -1,6 +1,6 @@
 """``mmclip detect``: its options, and what it writes and prints."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 
 FORMATS = ('pictures', 'json', 'coco', 'labelme', 'odvg')
@@ -56,14 +56,11 @@ def positive(text: str) -> int:
     """Read a whole number from 1.
 
     Raises:
-        ValueError: It is none.
+        ArgumentTypeError: It is none.
     """
-    if int(text) < 1:
-        raise ValueError
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f'expected a whole number from 1, got {text}')
     return int(text)
-
-
-positive.__name__ = 'whole number from 1'  # what argparse calls it
 
 
 def add_options(parser: ArgumentParser) -> None:

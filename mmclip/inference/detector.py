@@ -83,6 +83,7 @@ class Detector(TrainedModel):
 
     default_scope = 'mmdet'
     task = 'detection'
+    answers_by = 'add_pred_to_datasample'
 
     def adapt(self, cfg):
         """Let a GLIP find its word list on this machine."""

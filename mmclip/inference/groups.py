@@ -142,7 +142,6 @@ def build_model(model: str, config: str | None):
     """Build the model of a checkpoint, or an untrained one."""
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
-    from mmengine.runner.checkpoint import CheckpointLoader
 
     from mmclip.inference import trained
     from mmclip.inference.named import source_of
@@ -156,9 +155,7 @@ def build_model(model: str, config: str | None):
         init_default_scope(cfg.get('default_scope', 'mmclip'))
         return MODELS.build(trained.without_pretrained(cfg.model))
     path, config = source_of(model, config, 'segmentation')
-    saved = {}
-    if path is not None:
-        saved = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    saved = trained.read_checkpoint(path)
     cfg = trained.read_config(config, saved, path)
     init_default_scope(cfg.get('default_scope', 'mmclip'))
-    return trained.build_model(cfg, path)
+    return trained.build_model(cfg, saved, path)

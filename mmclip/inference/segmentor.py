@@ -92,6 +92,7 @@ class Segmentor(TrainedModel):
 
     default_scope = 'mmseg'
     task = 'segmentation'
+    answers_by = 'postprocess_result'
 
     def __init__(
         self,

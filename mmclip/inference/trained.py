@@ -42,6 +42,7 @@ class TrainedModel:
 
     default_scope = 'mmengine'  # where the config names none
     task = 'detection'  # of which the best model is taken
+    answers_by = 'forward'  # a method that every model of the task has
 
     def __init__(
         self,
@@ -51,18 +52,18 @@ class TrainedModel:
         device: str | None = None,
     ) -> None:
         from mmengine.device import get_device
-        from mmengine.runner.checkpoint import CheckpointLoader
 
         self.checkpoint, config = source_of(model, config, self.task)
-        saved = {}
-        if self.checkpoint is not None:
-            saved = CheckpointLoader.load_checkpoint(
-                self.checkpoint, map_location='cpu'
-            )
+        saved = read_checkpoint(self.checkpoint)
         cfg = self.adapt(read_config(config, saved, self.checkpoint))
         init_default_scope(cfg.get('default_scope', self.default_scope))
         self.device = device or get_device()
-        self.model = build_model(cfg, self.checkpoint)
+        self.model = build_model(cfg, saved, self.checkpoint)
+        if not hasattr(self.model, self.answers_by):
+            raise ValueError(
+                f'a {type(self.model).__name__} does no {self.task}: '
+                '`mmclip detect` takes detectors, `mmclip segment` segmentors'
+            )
         self.model.to(self.device).eval()
         self.classes = (
             saved.get('meta', {}).get('dataset_meta', {}).get('classes', ())
@@ -213,29 +214,43 @@ def batches(packed: Iterable[dict], size: int) -> Iterator[list[dict]]:
         yield batch
 
 
-def build_model(cfg: Config, checkpoint: str | None):
+def read_checkpoint(path: str | None) -> dict:
+    """Return what a checkpoint holds; nothing where there is none."""
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    if path is None:
+        return {}
+    return CheckpointLoader.load_checkpoint(path, 'cpu', logger='silent')
+
+
+def build_model(cfg: Config, saved: dict, path: str | None):
     """Build the model of a config with the weights of a checkpoint.
+
+    Args:
+        cfg: The config.
+        saved: What the checkpoint holds; nothing for a model that its config
+            makes complete.
+        path: Its file.
 
     Raises:
         ValueError: None of the checkpoint's tensors is of this model.
     """
     from mmengine.registry import MODELS
-    from mmengine.runner import load_checkpoint
+    from mmengine.runner.checkpoint import load_state_dict
 
-    if checkpoint is None:
-        model = MODELS.build(cfg.model)
-        model.init_weights()
-        return model
+    if path is None:
+        return MODELS.build(cfg.model)
     model = MODELS.build(without_pretrained(cfg.model))
-    loaded = load_checkpoint(model, checkpoint, map_location='cpu')
-    state = loaded.get('state_dict', loaded)
+    state = saved.get('state_dict', saved)
+    state = {k.removeprefix('module.'): v for k, v in state.items()}
     if not set(model.state_dict()) & set(state):
         raise ValueError(
-            f'{checkpoint} does not fit {type(model).__name__}: none of its '
+            f'{path} does not fit {type(model).__name__}: none of its '
             f'{len(state)} tensors is of that model, such as '
             f"'{next(iter(state), '')}'; name the config it was trained with "
             '(--config), or convert it first (mmclip convert)'
         )
+    load_state_dict(model, state)
     return model
 
 
