@@ -2,9 +2,10 @@
 
 They are listed in ``configs/*/metafile.yml``, whose keys are OpenMMLab's. Of
 an entry are read ``Name``, ``In Collection``, ``Config``, ``Weights`` (an
-address), ``License``, ``Converter`` (``mmclip convert METHOD SRC DST``, where
-the file is not yet of our layout), ``Results``, and under ``Metadata``
-``Training Data``, ``sha256`` and ``Size``.
+address), ``Converter`` (``mmclip convert METHOD SRC DST``, where the file is
+not yet of our layout), ``Results``, and under ``Metadata`` ``Training Data``,
+``License``, ``sha256``, ``Size`` and ``Source`` (an address that a person
+opens, where there is none to fetch).
 """
 
 import re
@@ -24,7 +25,7 @@ TASKS = dict(
     ViLD='detection',
 )
 # OpenMMLab ends a file's name in the first digits of its checksum.
-SEALED = re.compile(r'-([0-9a-f]{8})\.pth$')
+SEALED = re.compile(r'download\.openmmlab\.com/.+-([0-9a-f]{8})\.pth$')
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class ZooModel:
         task: What it does, in words.
         config: Path of its config.
         weights: Address of a published file, '' where there is none.
+        source: Where a person finds the weights, if not at such an address.
         sha256: Leading hex digits of that file's checksum, '' if not known.
         licence: Of the weights, '' if not known.
         converter: The command that brings them into our layout, '' where
@@ -51,6 +53,7 @@ class ZooModel:
     task: str
     config: Path
     weights: str = ''
+    source: str = ''
     sha256: str = ''
     licence: str = ''
     converter: str = ''
@@ -66,7 +69,7 @@ class ZooModel:
     @property
     def converted(self) -> Path:
         """Return where the file goes once it is converted."""
-        stem = Path(self.file_name).stem
+        stem = Path(self.file_name).stem or self.name
         return cache_dir('weights') / f'{stem}_mmclip.safetensors'
 
     @property
@@ -113,6 +116,7 @@ def read_entry(entry: dict, folder: Path) -> ZooModel:
         task=TASKS.get(entry['In Collection'], ''),
         config=folder / entry['Config'].removeprefix('configs/'),
         weights=weights,
+        source=str(meta.get('Source') or ''),
         sha256=str(meta.get('sha256') or (sealed[1] if sealed else '')),
         licence=str(entry.get('License') or meta.get('License') or ''),
         converter=entry.get('Converter') or meta.get('Converter') or '',
@@ -198,14 +202,11 @@ def fetch_model(model: ZooModel, progress: bool = True) -> Path:
         ConnectionError: It cannot be fetched; the message says which file to
             put where.
     """
-    if not model.weights:
-        raise ValueError(
-            f'no weights of {model.name} are published: train it, mmclip '
-            f'train {model.name}'
-        )
     ready = model.checkpoint()
     if ready is not None:
         return ready
+    if not model.weights:
+        raise ValueError(how_to_have(model))
     published = model.published_file()
     if published is None:
         published = fetch_file(
@@ -214,6 +215,21 @@ def fetch_model(model: ZooModel, progress: bool = True) -> Path:
     else:
         check_sha256(published, model.sha256)
     return convert_model(model, published) if model.converter else published
+
+
+def how_to_have(model: ZooModel) -> str:
+    """Say how one comes by weights that are at no address to fetch."""
+    if not model.source:
+        return (
+            f'no weights of {model.name} are published: train it, mmclip '
+            f'train {model.name}'
+        )
+    command = model.converter.replace('DST', f"'{model.converted}'")
+    return (
+        f'the weights of {model.name} cannot be fetched from here: open '
+        f'{model.source}, download the file SRC (unpack an archive), then run '
+        f'`{command}`; after that the name is enough'
+    )
 
 
 def convert_model(model: ZooModel, published: Path) -> Path:

@@ -79,7 +79,7 @@ def source_of(model: zoo.ZooModel) -> str:
     here = model.checkpoint()
     if here is not None:
         return f'here: {here}'
-    return model.weights or 'no published weights'
+    return model.weights or model.source or 'no published weights'
 
 
 def facts(model: zoo.ZooModel) -> list[tuple[str, object]]:
@@ -91,21 +91,32 @@ def facts(model: zoo.ZooModel) -> list[tuple[str, object]]:
         ('task', model.task),
         ('config', model.config),
         ('trained on', model.data),
-        ('source', model.weights or 'no published weights'),
+        ('source', model.weights or model.source or 'none'),
         ('licence', model.licence or 'not said; see the source'),
         ('size', size_of(published) or model.size or 'not known'),
         ('sha256', sealed(model.sha256)),
         ('converter', model.converter or 'none needed'),
-        ('file', here or published or f'not here; goes to {model.place}'),
+        ('file', here or published or f'not here{goes_to(model)}'),
     ]
-    if not model.weights:
-        use = f'mmclip train {model.name}'
-        if model.method == 'CLIPasso':  # nothing of it is trained
-            use = f'mmclip sketch IMAGE --config {model.name}'
-        known = [*known[:6], ('to use it', use)]
-    elif here is None:
-        known.append(('to use it', f'mmclip models fetch {model.name}'))
+    if here is None:
+        known.append(('to use it', how_to_use(model)))
     return known + [('result', told(each)) for each in model.results]
+
+
+def goes_to(model: zoo.ZooModel) -> str:
+    """Say where the file of a model goes, if it has one."""
+    if not (model.weights or model.source):
+        return ''
+    return f'; goes to {model.place if model.weights else model.converted}'
+
+
+def how_to_use(model: zoo.ZooModel) -> str:
+    """Return what is to be done before a name is enough."""
+    if model.method == 'CLIPasso':  # nothing of it is trained
+        return f'mmclip sketch IMAGE --config {model.name}'
+    if model.weights:
+        return f'mmclip models fetch {model.name}'
+    return zoo.how_to_have(model)
 
 
 def size_of(path) -> str:

@@ -136,6 +136,25 @@ def test_a_file_that_does_not_fit_is_not_converted(published, tmp_path):
     assert model.checkpoint() is None
 
 
+def test_weights_that_only_a_person_can_download_say_what_to_do(
+    published, capsys, monkeypatch, tmp_path
+):
+    model = replace(
+        published[1], name='tiny-c', weights='', source='https://a.org/view'
+    )
+    monkeypatch.setattr(zoo, 'zoo_models', lambda: (model,))
+    place = tmp_path / 'cache/weights/tiny-c_mmclip.safetensors'
+    command = f"mmclip convert groupvit SRC '{place}' --layout ours"
+    with pytest.raises(ValueError, match='cannot be fetched') as told:
+        zoo.fetch_model(model)
+    assert 'https://a.org/view' in str(told.value)
+    assert command in str(told.value)
+    assert command in said(capsys, 'show', 'tiny-c')
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b'converted')
+    assert zoo.fetch_model(model) == place
+
+
 def test_models_without_weights_say_how_to_train(published):
     with pytest.raises(ValueError, match='mmclip train untrained'):
         zoo.fetch_model(published[2])
