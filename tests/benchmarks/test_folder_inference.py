@@ -13,7 +13,7 @@ def test_a_folder_is_measured_in_a_process_of_its_own(tmp_path):
 
 
 def test_growth_is_told(capsys):
-    few = dict(images=10, megabytes=500.0, seconds=0.1, code=0)
+    few = dict(images=10, megabytes=500.0, seconds=0.1, wall=0.2, code=0)
     assert benchmark.report('detect', few, dict(few, images=200))
     assert not benchmark.report('detect', few, dict(few, megabytes=600.0))
     assert not benchmark.report('detect', few, dict(few, seconds=0.2))
