@@ -29,5 +29,7 @@ def mmdet_scope():
 def own_cache(tmp_path_factory):
     """Keep embeddings and weights of tests out of the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('MMCLIP_CACHE', str(tmp_path_factory.mktemp('cache')))
+        folder = str(tmp_path_factory.mktemp('cache'))
+        for cache in ('MMCLIP_CACHE', 'TORCH_HOME', 'XDG_CACHE_HOME'):
+            patch.setenv(cache, folder)
         yield

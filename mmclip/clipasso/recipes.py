@@ -6,9 +6,9 @@ Nothing here builds or fetches a network; the answers are settings of
 
 from mmclip.clip import efficientnet_lite0 as lite0
 from mmclip.clip.missing import missing_clip
+from mmclip.clip.places import cache_dir
 from mmclip.clip.weights import (
     SHAPES_CLIP,
-    cache_dir,
     is_path,
     model_config,
     weight_file,

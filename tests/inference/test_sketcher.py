@@ -63,6 +63,45 @@ def test_images_of_any_kind_are_sketched(image):
     assert mmclip.sketch(image, 2, **QUICK)['loss'] > 0
 
 
+def test_an_iterator_is_sketched_a_batch_at_a_time(tmp_path):
+    path = Path(draw_picture(tmp_path / 'a.png'))
+    read = []
+
+    def source():
+        for each in (path.read_bytes(), array(), path):
+            read.append(each)
+            yield each
+
+    sketcher = Sketcher(2, batch_size=2, clip='shapes-clip', iters=1, seeds=1)
+    found = sketcher(source())
+    assert not read
+    first = next(found)
+    assert len(read) == 2
+    rest = list(found)
+    assert len(read) == 3
+    assert first['loss'] == pytest.approx(rest[1]['loss'], rel=1e-3)
+    with pytest.raises(ValueError, match='sketched without out='):
+        sketcher(source(), out=tmp_path / 'out')
+    with pytest.raises(ValueError, match='is an address'):
+        sketcher('https://a.org/b.png')
+
+
+def test_a_broken_image_of_a_folder_is_told_and_the_rest_goes_on(
+    tmp_path, capsys
+):
+    pictures(tmp_path / 'in', 2)
+    (tmp_path / 'in/p00.png').write_bytes(b'no image')
+    out = tmp_path / 'out'
+    words = ['sketch', str(tmp_path / 'in'), '--out', str(out), *FAST]
+    words[-4] = '1'
+    assert cli.main([*words, '--strokes', '2', '--formats', 'svg']) == 1
+    captured = capsys.readouterr()
+    assert "p00.png' cannot be read" in captured.err
+    assert '1 of the images could not be read' in captured.err
+    assert captured.out.count('2 strokes') == 2
+    assert {path.stem for path in out.glob('*.svg')} == {'p0', 'p1'}
+
+
 def test_a_folder_and_a_list_give_a_list_and_files(tmp_path):
     pictures(tmp_path / 'in', 2)
     sketcher = Sketcher(2, batch_size=2, **QUICK)
@@ -143,10 +182,14 @@ def test_what_cannot_be_sketched_is_an_error(tmp_path):
         sketcher(array().astype(float))
     with pytest.raises(FileNotFoundError, match='no image'):
         sketcher(tmp_path / 'none.png')
-    draw_picture(tmp_path / 'in/a.png')
-    (tmp_path / 'in/b.png').write_bytes(b'no image')
+    (tmp_path / 'b.png').write_bytes(b'no image')
     with pytest.raises(ValueError, match=r"b\.png' cannot be read"):
-        sketcher(tmp_path / 'in', out=tmp_path / 'out')
+        sketcher(tmp_path / 'b.png', out=tmp_path / 'out')
+    with (
+        pytest.warns(match=r"b\.png' cannot be read"),
+        pytest.raises(ValueError, match='none of the 1 images'),
+    ):
+        sketcher([tmp_path / 'b.png'], out=tmp_path / 'out')
     assert not (tmp_path / 'out').exists()  # before any work
     with pytest.raises(ValueError, match='num_strokes is 0'):
         mmclip.sketch(array(), 0, **QUICK)
