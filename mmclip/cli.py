@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from mmclip import __version__, jobs
+from mmclip.figures import command as figures
 from mmclip.inference import (
     export,
     groups,
@@ -77,6 +78,12 @@ def commands() -> tuple:
             sketch_command.run,
             sketch_command.add_options,
             'Sketch pictures with a few strokes.',
+        ),
+        (
+            'figure',
+            figures.run,
+            figures.add_options,
+            'Draw curves, bars, maps and galleries.',
         ),
         (
             'models',
@@ -268,6 +275,7 @@ def detect(args) -> None:
     """Detect in every image; write pictures and one JSON file."""
     import json
 
+    from mmclip.clip.phrases import split_phrases
     from mmclip.inference.detector import Detector
     from mmclip.inference.image import load_image
     from mmclip.visualization import draw_detections, save_picture
@@ -284,6 +292,8 @@ def detect(args) -> None:
             found['scores'],
             found.get('masks'),
             512,
+            split_phrases(args.text) if args.text else detector.classes,
+            with_legend=True,
         )
         target = out / f'{Path(path).stem}.png'
         save_picture(target, picture)

@@ -3,6 +3,7 @@
 Images are uint8 (H, W, 3) RGB; boxes are xyxy pixels of the image drawn on.
 """
 
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -10,16 +11,16 @@ import numpy as np
 
 from mmclip.files import write_whole
 
+# Okabe and Ito's colours, which the colour-blind tell apart too; without
+# yellow, which is hard to see on white, and black, which is no tint.
 PALETTE = np.array(
     [
-        [230, 60, 60],
-        [60, 160, 60],
-        [60, 90, 220],
-        [200, 150, 0],
-        [160, 60, 190],
-        [0, 160, 170],
-        [240, 120, 30],
-        [220, 80, 150],
+        [213, 94, 0],
+        [0, 114, 178],
+        [0, 158, 115],
+        [204, 121, 167],
+        [230, 159, 0],
+        [86, 180, 233],
     ],
     np.uint8,
 )
@@ -40,7 +41,14 @@ def colour_of(index: int) -> np.ndarray:
 
 
 def draw_detections(
-    image: np.ndarray, boxes, names, scores=None, masks=None, min_side: int = 0
+    image: np.ndarray,
+    boxes,
+    names,
+    scores=None,
+    masks=None,
+    min_side: int = 0,
+    order=None,
+    with_legend: bool = False,
 ) -> np.ndarray:
     """Draw boxes with their names, and masks where there are any.
 
@@ -52,6 +60,10 @@ def draw_detections(
         masks: (N, H, W) bool, or None.
         min_side: The picture is enlarged until its longer side has so many
             pixels.
+        order: Names by their colours, such as the whole vocabulary, so that
+            a name looks alike in all pictures; by default as they come.
+        with_legend: Whether the names stand below too, each with how often
+            it was found.
 
     Returns:
         The picture, (H', W', 3) RGB.
@@ -60,10 +72,8 @@ def draw_detections(
     zoom = max(1.0, min_side / max(height, width))
     size = round(width * zoom), round(height * zoom)
     picture = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-    colours = {
-        name: PALETTE[i % len(PALETTE)].tolist()
-        for i, name in enumerate(dict.fromkeys(names))
-    }
+    known = dict.fromkeys([*(order or ()), *names])
+    colours = {name: colour_of(i).tolist() for i, name in enumerate(known)}
     if masks is not None:
         for mask, name in zip(masks, names):
             shown = cv2.resize(np.asarray(mask, np.uint8), size) > 0
@@ -73,7 +83,12 @@ def draw_detections(
     for i, (box, name) in enumerate(zip(boxes, names)):
         label = name if scores is None else f'{name} {float(scores[i]):.2f}'
         _draw_box(picture, np.asarray(box) * zoom, label, colours[name])
-    return picture
+    if not with_legend or not len(names):
+        return picture
+    counts = Counter(names)
+    lines = [f'{name} ({count})' for name, count in counts.most_common()]
+    tints = [np.array(colours[name]) for name, _ in counts.most_common()]
+    return np.concatenate([picture, legend(lines, tints, size)])
 
 
 def _draw_box(picture, box, label: str, colour) -> None:
@@ -93,10 +108,16 @@ def _draw_box(picture, box, label: str, colour) -> None:
         (left, top - base // 2 - 1),
         cv2.FONT_HERSHEY_SIMPLEX,
         0.45,
-        (255, 255, 255),
+        ink_on(colour),
         1,
         cv2.LINE_AA,
     )
+
+
+def ink_on(colour) -> tuple[int, int, int]:
+    """Return black or white, whichever is read better on an RGB colour."""
+    light = np.dot(colour, (0.299, 0.587, 0.114))
+    return (0, 0, 0) if light > 130 else (255, 255, 255)
 
 
 def draw_sample(

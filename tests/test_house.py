@@ -25,7 +25,13 @@ ALLOWED = {  # room: the rooms that it may import
     'jobs': FIRST,
     **{m: FIRST | {'clip', m} for m in METHODS},
 }
-ABOVE = {'inference', 'cli', '__init__'}  # these may import all below
+ABOVE = {
+    'inference',
+    'figures',
+    'demo',
+    'cli',
+    '__init__',
+}  # these may import all below
 
 
 def imports(path: Path) -> set[str]:

@@ -203,7 +203,11 @@ def write_result(
     labels = found['labels'].astype(np.uint8 if few else np.uint16)
     if picture:
         drawn = draw_segmentation(
-            load_image(file), found['labels'], found['names'], 512
+            load_image(file),
+            found['labels'],
+            found['names'],
+            512,
+            found['names'],  # so that a name looks alike in all pictures
         )
         save_picture(out / 'pictures' / f'{stem}.png', drawn)
     save_picture(out / 'labels' / f'{stem}.png', labels)
