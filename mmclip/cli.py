@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from mmclip import __version__, jobs
+from mmclip.demo import command as demo
 from mmclip.figures import command as figures
 from mmclip.inference import (
     export,
@@ -78,6 +79,12 @@ def commands() -> tuple:
             sketch_command.run,
             sketch_command.add_options,
             'Sketch pictures with a few strokes.',
+        ),
+        (
+            'demo',
+            demo.run,
+            demo.add_options,
+            'Serve a page with a tab for each task.',
         ),
         (
             'figure',

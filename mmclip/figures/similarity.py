@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--size',
         type=int,
         help='shorter side that the CLIP sees in pixels; default: twice its '
-        'own',
+        'own, and at least 256',
     )
     parser.add_argument(
         '--prompts',
@@ -91,7 +91,8 @@ def clip_cosines(
         names: K of them.
         model: As of :func:`mmclip.clip.weights.load_clip`.
         pretrained: Likewise; 'openai' by default.
-        size: Shorter side that the CLIP sees; twice its own by default.
+        size: Shorter side that the CLIP sees; by default twice its own, and at
+            least 256.
         prompts: Prompt set that the names are written into; 'vild' by
             default, 'single' for shapes-clip.
 
@@ -118,7 +119,7 @@ def clip_cosines(
         cache=False,
     ).embeddings  # (K, D)
     own = np.ravel(getattr(clip.visual, 'image_size', 224))[0]
-    pixels = as_input(image, size or int(2 * own))
+    pixels = as_input(image, size or max(256, int(2 * own)))
     with torch.no_grad():
         dense = encoder.dense(encoder.normalise(pixels))[0]  # (D, h, w)
     return torch.einsum('kd,dhw->khw', texts, dense).numpy()

@@ -42,7 +42,7 @@ def sketch(image, strokes: int = 16, **options) -> dict | list[dict]:
     return Sketcher(strokes=strokes, **options)(image, **call)
 
 
-CALL = ('out', 'masks', 'class_names', 'resume', 'progress')
+CALL = ('out', 'masks', 'class_names', 'resume', 'progress', 'watch')
 
 
 class Sketcher:
@@ -125,6 +125,7 @@ class Sketcher:
         class_names=None,
         resume: bool = False,
         progress: bool = False,
+        watch=None,
     ) -> dict | list[dict]:
         """Sketch; see :func:`sketch`.
 
@@ -136,6 +137,8 @@ class Sketcher:
             class_names: Likewise.
             resume: Whether to go on from an interrupted run in ``out``.
             progress: Whether a bar is shown.
+            watch: Sees the best so far, and may end the run, see
+                :class:`mmclip.clipasso.hooks.SketchWatchHook`.
 
         Raises:
             ValueError: An image cannot be read or holds nothing to sketch.
@@ -160,13 +163,17 @@ class Sketcher:
             data = dict(
                 images=files, masks=as_text(masks), class_names=class_names
             )
-            records = self.run(place, data, resume, progress)
+            records = self.run(place, data, resume, progress, watch)
             found = [self.plain(r, place, out is not None) for r in records]
         return found if many else found[0]
 
-    def run(self, out: Path, data: dict, resume: bool, progress: bool) -> list:
+    def run(
+        self, out: Path, data: dict, resume: bool, progress: bool, watch=None
+    ) -> list:
         """Run the loop; return its records in the order of the images."""
         from mmengine.runner import Runner
+
+        from mmclip.clipasso.hooks import SketchWatchHook
 
         cfg = Config(self.cfg.to_dict())
         cfg.train_dataloader.dataset.update(data)
@@ -176,13 +183,16 @@ class Sketcher:
         cfg.default_hooks.logger = None
         cfg.custom_hooks = self.hooks(out, progress)
         runner = Runner.from_cfg(cfg)
+        if watch is not None:
+            runner.register_hook(SketchWatchHook(watch))
         runner.train()
         dataset = runner.train_dataloader.dataset
         paths = [
             info['img_path']
             for info in map(dataset.get_data_info, range(len(dataset)))
         ]
-        return [runner.model.album[path] for path in paths]
+        album = runner.model.album  # lacks what a watcher did not wait for
+        return [album[path] for path in paths if path in album]
 
     def hooks(self, out: Path, progress: bool) -> list[dict]:
         """Return the hooks of a run."""
