@@ -46,7 +46,7 @@ def sketch(image, strokes: int = 16, **options):
 
 CALL = (
     *('out', 'masks', 'class_names', 'resume', 'progress'),
-    *('recursive', 'on_broken'),
+    *('recursive', 'on_broken', 'watch'),
 )
 
 
@@ -177,6 +177,7 @@ class Sketcher:
         progress: bool = False,
         recursive: bool = False,
         on_broken=None,
+        watch=None,
     ) -> list:
         """Sketch into a folder; return what is known of each image, undrawn.
 
@@ -191,6 +192,8 @@ class Sketcher:
             progress: Whether a bar is shown.
             recursive: Whether folders within a folder are looked through.
             on_broken: As of :class:`mmclip.inference.source.ImageSource`.
+            watch: Sees the best so far, and may end the run, see
+                :class:`mmclip.clipasso.hooks.SketchWatchHook`.
 
         Returns:
             A :class:`mmclip.clipasso.progress.SketchRecord` each.
@@ -227,11 +230,15 @@ class Sketcher:
             class_names=class_names
             and [info['class_name'] for info in readable],
         )
-        return self.run(out, data, resume, progress)
+        return self.run(out, data, resume, progress, watch)
 
-    def run(self, out: Path, data: dict, resume: bool, progress: bool) -> list:
+    def run(
+        self, out: Path, data: dict, resume: bool, progress: bool, watch=None
+    ) -> list:
         """Run the loop; return its records in the order of the images."""
         from mmengine.runner import Runner
+
+        from mmclip.clipasso.hooks import SketchWatchHook
 
         cfg = Config(self.cfg.to_dict())
         cfg.train_dataloader.dataset.update(data)
@@ -241,13 +248,16 @@ class Sketcher:
         cfg.default_hooks.logger = None
         cfg.custom_hooks = self.hooks(out, progress)
         runner = Runner.from_cfg(cfg)
+        if watch is not None:
+            runner.register_hook(SketchWatchHook(watch))
         runner.train()
         dataset = runner.train_dataloader.dataset
         paths = [
             info['img_path']
             for info in map(dataset.get_data_info, range(len(dataset)))
         ]
-        return [runner.model.album[path] for path in paths]
+        album = runner.model.album  # lacks what a watcher did not wait for
+        return [album[path] for path in paths if path in album]
 
     def hooks(self, out: Path, progress: bool) -> list[dict]:
         """Return the hooks of a run."""
