@@ -95,7 +95,7 @@ class Grouping:
 
         A patch gets the features of its groups, weighted by its shares.
         """
-        tokens = self.tokens[stage].mT  # (B, C, G)
+        tokens = self.tokens[stage].transpose(-2, -1)  # (B, C, G)
         if self.merged[stage]:
             shares = self.shares(self.merged[stage] - 1)  # (B, G, N)
             tokens = tokens @ shares.to(tokens.dtype)
@@ -140,7 +140,7 @@ class PatchEmbed(nn.Module):
         if hasattr(self, 'stem'):
             images = self.stem(images)
         x = self.proj(images)  # (B, C, h, w)
-        return self.norm(x.flatten(2).mT), tuple(x.shape[2:])
+        return self.norm(x.flatten(2).transpose(-2, -1)), tuple(x.shape[2:])
 
 
 def conv_stem(in_channels: int, channels: Sequence[int]) -> nn.Sequential:
@@ -195,6 +195,10 @@ class GroupViTBackbone(BaseModule):
         stem_channels: Widths of 3x3 convolutions of stride 2 before the
             patches are cut; none as published. With few images a network
             learns faster behind them (Xiao et al., 2021).
+        patch_keep: Share of the patches, drawn anew for every image, that
+            training looks at (Li et al., 2023); 1 as published. Fewer are
+            faster, and what an image shows cannot be told by a few patches
+            alone, so that groups take all of an object.
         resize_groups: Whether a checkpoint with other numbers of groups is
             brought to these, to be trained on
             (:mod:`mmclip.groupvit.group_counts`), instead of refused.
@@ -220,6 +224,7 @@ class GroupViTBackbone(BaseModule):
         out_type: str = 'featmap',
         out_indices: Sequence[int] = (-1,),
         stem_channels: Sequence[int] = (),
+        patch_keep: float = 1.0,
         resize_groups: bool = False,
         init_cfg=None,
     ) -> None:
@@ -232,7 +237,7 @@ class GroupViTBackbone(BaseModule):
             depths, num_heads, num_group_tokens, num_output_groups
         )
         self.out_type, self.out_indices = out_type, tuple(out_indices)
-        self.resize_groups = resize_groups
+        self.patch_keep, self.resize_groups = patch_keep, resize_groups
         self.embed_dims = embed_dims
         side = img_size // patch_size
         self.native_grid = (side, side)
@@ -282,9 +287,20 @@ class GroupViTBackbone(BaseModule):
         """Return position embeddings for a grid, (1, h * w, C)."""
         if tuple(grid) == self.native_grid:
             return self.pos_embed
-        places = self.pos_embed.mT.unflatten(2, self.native_grid)
+        places = self.pos_embed.transpose(-2, -1).unflatten(
+            2, self.native_grid
+        )
         resized = F.interpolate(places.float(), grid, mode='bicubic')
-        return resized.flatten(2).mT.to(self.pos_embed.dtype)
+        return resized.flatten(2).transpose(-2, -1).to(self.pos_embed.dtype)
+
+    def kept(self, patches: Tensor) -> Tensor:
+        """Draw ``patch_keep`` of each image's patches in training."""
+        if not self.training or self.patch_keep == 1:
+            return patches
+        count = max(1, round(self.patch_keep * patches.shape[1]))
+        order = torch.rand(patches.shape[:2], device=patches.device)
+        rows = order.argsort(dim=1)[:, :count, None]  # (B, M, 1)
+        return patches.gather(1, rows.expand(-1, -1, patches.shape[2]))
 
     def encode(
         self, images: Tensor, noise: Sequence[Tensor] | None = None
@@ -306,7 +322,7 @@ class GroupViTBackbone(BaseModule):
                 'grouping blocks: give one for each, or None to draw them'
             )
         x, grid = self.patch_embed(images)
-        x, groups = x + self.positions(grid), None
+        x, groups = self.kept(x + self.positions(grid)), None
         assignments, tokens, group_tokens, merged = [], [], [], []
         for stage in self.layers:
             merged.append(len(assignments))
