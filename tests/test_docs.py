@@ -220,3 +220,66 @@ def test_a_chinese_page_shows_the_code_of_the_english_one(page):
         assert {line for text in shown for line in text.splitlines()} <= lines
     else:
         assert shown == code
+
+
+def names_of(kind: type) -> set[str]:
+    """The arguments that a class takes, its parents' where it passes on."""
+    import inspect
+
+    taken: set[str] = set()
+    for each in inspect.getmro(kind):
+        if '__init__' in vars(each):
+            found = inspect.signature(each.__init__).parameters
+            taken |= set(found)
+            if all(p.kind is not p.VAR_KEYWORD for p in found.values()):
+                break
+    return taken
+
+
+def typed_calls(text: str):
+    """The types of mmclip in a block, each with the arguments it is given."""
+    for node in ast.walk(ast.parse(text)):
+        if (
+            isinstance(node, ast.Call)
+            and getattr(node.func, 'id', 0) == 'dict'
+        ):
+            given = {k.arg: k.value for k in node.keywords if k.arg}
+            kind = getattr(given.pop('type', None), 'value', '')
+            if str(kind).startswith('mmclip.'):
+                yield kind.removeprefix('mmclip.'), set(given)
+
+
+@cache
+def types_by_name() -> dict[str, type]:
+    return {each.__name__: each for each in registered_types()}
+
+
+@pytest.mark.parametrize('page', PAGES, ids=named)
+def test_types_in_code_and_their_arguments_exist(page):
+    for text in blocks(page, 'python'):
+        for name, given in typed_calls(text):
+            known = types_by_name()
+            assert name in known, f'{named(page)}: mmclip.{name}'
+            unknown = given - names_of(known[name]) - {'_delete_', '_scope_'}
+            assert not unknown, f'{named(page)}: {name} takes no {unknown}'
+
+
+@pytest.mark.parametrize('page', PAGES, ids=named)
+def test_what_code_imports_from_mmclip_is_there(page):
+    from importlib import import_module
+
+    for text in blocks(page, 'python'):
+        for node in ast.walk(ast.parse(text)):
+            module = getattr(node, 'module', None) or ''
+            if module.split('.')[0] == 'mmclip':
+                for name in node.names:
+                    assert hasattr(import_module(module), name.name), text
+
+
+NAMED = re.compile(r'`mmclip\.([A-Z]\w+)')
+
+
+@pytest.mark.parametrize('page', PAGES, ids=named)
+def test_types_that_are_named_exist(page):
+    for name in NAMED.findall(page.read_text('utf8')):
+        assert name in types_by_name(), f'{named(page)}: mmclip.{name}'
