@@ -2,4 +2,4 @@
 _base_ = 'groupvit_shapes.py'
 model = dict(
     img_encoder=dict(
-        depths=(2, 1), num_group_tokens=(24, 8), num_output_groups=(24, 8)))
+        depths=(1, 1), num_group_tokens=(24, 8), num_output_groups=(24, 8)))

@@ -5,4 +5,4 @@ _base_ = 'groupvit_shapes.py'
 model = dict(
     prompt_match='image',
     img_encoder=dict(
-        depths=(4, ), num_group_tokens=(0, ), num_output_groups=()))
+        depths=(3, ), num_group_tokens=(0, ), num_output_groups=()))

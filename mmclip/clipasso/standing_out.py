@@ -47,7 +47,7 @@ def standing_out(
             ``choose(k, parts)`` is kept; by default the one that stands out
             most.
     """
-    unlike = unlike_border(images, look).cpu().double().numpy()
+    unlike = unlike_border(images, look).double().numpy()
     reach = round(thin * images.shape[2])
     found = []
     for k, image in enumerate(images):
@@ -63,9 +63,9 @@ def standing_out(
 def unlike_border(
     images: Tensor, look: Callable[[Tensor], CLIPFeatures]
 ) -> Tensor:
-    """Return how unlike the border each pixel is, (B, H, W) in [0, 1].
+    """Return how unlike the border each pixel is, (B, H, W) on the CPU.
 
-    It is the mean over the layers, each brought to that range. What a place
+    It is the mean over the layers, each brought to [0, 1]. What a place
     is like in a picture of the mean colour is taken off: zeros around the
     picture and position embeddings make the border differ from the rest.
 
@@ -79,7 +79,7 @@ def unlike_border(
     for name, layer in seen.layers.items():
         more = layer - empty.layers[name]
         more[more.abs() < ROUNDING * layer.abs().amax()] = 0
-        far = border_distance(as_map(more))
+        far = border_distance(as_map(more).cpu())
         large = F.interpolate(far[:, None], images.shape[2:], mode='bilinear')
         maps.append(torch.stack([unit_range(each) for each in large[:, 0]]))
     return torch.stack(maps).mean(dim=0)

@@ -30,8 +30,11 @@ def run(tmp_path_factory):
     for part in [*cfg.train_dataloader.dataset.datasets, *loader]:
         part.num_images = 2
     cfg.visualizer.name = 'glipv2'
-    runner = Runner.from_cfg(cfg)
-    runner.train()
+    with pytest.MonkeyPatch.context() as patch:
+        # laying the config's text out five times is most of the time
+        patch.setattr(Config, 'pretty_text', property(lambda c: repr(c)))
+        runner = Runner.from_cfg(cfg)
+        runner.train()
     return runner
 
 

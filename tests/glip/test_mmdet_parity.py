@@ -5,7 +5,14 @@ import torch
 from mmengine.config import ConfigDict
 
 from tests.glip.mmdet_glip import BERT, WIDTH, mmdet_glip
-from tests.glip.tiny import build, images, sample, tiny_bert
+from tests.glip.tiny import (
+    build,
+    images,
+    sample,
+    tiny_bert,
+    tiny_glip,
+    tiny_image_side,
+)
 
 ASKED = ['red circle', 'blue square', 'cat']
 ANCHORS = dict(
@@ -21,12 +28,7 @@ def around(head: dict) -> dict:
     """What both detectors share: backbone, neck, ATSS, thresholds."""
     return dict(
         data_preprocessor=dict(type='mmdet.DetDataPreprocessor'),
-        backbone=dict(
-            type='mmdet.ResNet',
-            depth=18,
-            base_channels=8,
-            out_indices=(1, 2, 3),
-        ),
+        backbone=tiny_image_side()['backbone'],
         neck=dict(
             type='mmdet.FPN',
             in_channels=[16, 32, 64],
@@ -47,16 +49,7 @@ def around(head: dict) -> dict:
             ),
             **head,
         ),
-        train_cfg=dict(
-            assigner=dict(
-                type='mmdet.ATSSAssigner',
-                topk=9,
-                iou_calculator=dict(type='mmdet.BboxOverlaps2D_GLIP'),
-            ),
-            allowed_border=-1,
-            pos_weight=-1,
-            debug=False,
-        ),
+        train_cfg=dict(tiny_glip()['train_cfg'], debug=False),
         test_cfg=ConfigDict(
             nms_pre=1000,
             min_bbox_size=0,

@@ -190,6 +190,18 @@ def test_a_stem_that_does_not_divide_the_patch_is_refused():
         backbone(stem_channels=(8, 8, 8, 8))
 
 
+def test_a_stem_may_hold_convolutions_that_keep_the_size():
+    model = backbone(stem_channels=(8, 12, 12), stem_strides=(2, 2, 1)).eval()
+    assert model.encode(images(1)).grid == (4, 4)
+    assert [conv[0].stride for conv in model.patch_embed.stem] == [
+        (2, 2),
+        (2, 2),
+        (1, 1),
+    ]
+    with pytest.raises(ValueError, match='1 stem_strides for 2'):
+        backbone(stem_channels=(8, 8), stem_strides=(2,))
+
+
 def test_training_may_look_at_some_of_the_patches():
     model = backbone(patch_keep=0.3).train()
     x = images(2)
