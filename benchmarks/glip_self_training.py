@@ -52,9 +52,9 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add('--seeds', type=int, default=3, metavar='S')
     add('--iters', type=int, default=1000, help='steps of the teacher')
-    add('--more', type=int, default=500, help='steps of the two others')
+    add('--more', type=int, default=400, help='steps of the two others')
     add('--scenes', type=int, default=2000, help='with boxes')
-    add('--captions', type=int, default=2000, help='scenes without boxes')
+    add('--captions', type=int, default=3000, help='scenes without boxes')
     add('--images', type=int, default=400, help='test scenes')
     add('--score-thr', type=float, default=0.5, help='of pseudo boxes')
     add(
@@ -110,7 +110,6 @@ def config_of(
     text = cfg.pretty_text.replace('data/shapes_odvg', str(boxes))
     cfg = Config.fromstring(text, '.py')
     begun = find_latest_checkpoint(str(work)) is not None
-    pipeline = 'train_dataloader.dataset.pipeline'
     cfg.merge_from_dict(
         {
             'randomness': dict(seed=seed),
@@ -124,7 +123,6 @@ def config_of(
             'resume': begun,
             'load_from': None if begun else start,
             'custom_hooks': [dict(type='mmclip.RNGStateHook')],
-            f'{pipeline}.4.captions': None,  # two thirds of the time
         }
     )
     return cfg
@@ -133,6 +131,8 @@ def config_of(
 def with_labels(cfg: Config, labels: Path, images: Path, unboxed: str):
     """Let a training learn from pseudo labels too."""
     gold = cfg.train_dataloader.dataset
+    pack = gold.pipeline[4]  # novel words stand among the negatives too
+    pack.captions = [pack.captions, str(labels)]
     pseudo = Config(gold.to_dict())
     pseudo.merge_from_dict(
         {

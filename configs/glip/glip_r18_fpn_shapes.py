@@ -42,5 +42,4 @@ model = dict(
     test_cfg=dict(
         nms_pre=300, score_thr=0.01, max_per_img=50,
         nms=dict(iou_threshold=0.6, offset=1)))
-optim_wrapper = dict(optimizer=dict(lr=2.5e-3))  # leaves the start sooner
 custom_hooks = [dict(type='mmclip.RNGStateHook')]  # captions have no classes

@@ -3,10 +3,12 @@ import json
 import numpy as np
 import pytest
 from mmdet.registry import DATASETS
+from mmengine.config import Config
 from PIL import Image
 
 from mmclip.data.shapes_export import export
 from mmclip.glip.pseudo_labels import label_captions
+from mmclip.jobs import find_config
 
 TOKENIZER = dict(
     type='mmclip.CLIPSpanTokenizer', source='shapes-clip', max_tokens=64
@@ -65,16 +67,48 @@ def test_or_taken_for_absent_as_published(labels):
     assert packed['data_samples'].tokens_ignored == []
 
 
-def test_lines_that_leave_nothing_out_are_read_as_by_mmdet(tmp_path):
-    export('odvg', tmp_path, 2, seed=3, size=64)
+@pytest.fixture(scope='module')
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('odvg')
+    export('odvg', folder, 2, seed=3, size=64)
+    return folder
+
+
+def test_lines_that_leave_nothing_out_are_read_as_by_mmdet(world):
     own, mmdets = (
-        read(tmp_path, 'grounding.jsonl', type=kind, pipeline=[])
+        read(world, 'grounding.jsonl', type=kind, pipeline=[])
         for kind in ('mmclip.GroundingDataset', 'mmdet.ODVGDataset')
     )
     for mine, theirs in zip(own, mmdets, strict=True):
         assert mine.pop('unboxed') == []
         assert mine == theirs
-    classes = read(
-        tmp_path, 'detection.jsonl', label_map_file='label_map.json'
-    )
+    classes = read(world, 'detection.jsonl', label_map_file='label_map.json')
     assert 'unboxed' not in classes.get_data_info(0)
+
+
+def test_pre_training_reads_classes_and_phrases_alike(world):
+    config = find_config('glip-c_swin-t_fpn_32xb2-30e_o365-goldg')
+    dataset = Config.fromfile(config).train_dataloader.dataset
+    for part in dataset.datasets:
+        part.update(data_root=str(world), data_prefix=dict(img='images/'))
+        part.ann_file = 'grounding.jsonl'
+        if 'label_map_file' in part:
+            part.ann_file = 'detection.jsonl'
+            part.label_map_file = 'label_map.json'
+        *_, sample, pack, _ = part.pipeline
+        sample.tokenizer = pack.tokenizer = TOKENIZER
+        pack.captions = str(world / 'grounding.jsonl')
+    data = DATASETS.build(dataset)
+    assert len(data) == 3 * 2
+    for packed in data:
+        sample = packed['data_samples']
+        labels = set(sample.gt_instances.labels.tolist())
+        assert labels <= set(sample.tokens_positive)
+        assert min(packed['inputs'].shape[1:]) in (480, 560, 640, 720, 800)
+
+
+def test_a_data_set_is_built_where_its_files_are_not(tmp_path):
+    absent = dict(label_map_file='label_map.json', lazy_init=True)
+    data = read(tmp_path, 'detection.jsonl', **absent)
+    with pytest.raises(FileNotFoundError, match='label_map'):
+        data.full_init()
