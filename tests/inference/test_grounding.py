@@ -144,7 +144,9 @@ def test_each_phrase_has_its_colour_in_the_picture(inferencer, image):
     for colour in ([230, 60, 60], [60, 160, 60]):  # the first two
         assert (words == colour).all(axis=1).sum() > 20
         assert (picture[:120] == colour).all(axis=2).sum() > 20
-    none = inferencer.draw(image, dict(found, labels=[], boxes=[]), 180)
+    none = inferencer.draw(
+        image, dict(found, labels=[], boxes=[], scores=[]), 180
+    )
     grey = none[120:].astype(int)
     assert np.ptp(grey, axis=2).max() == 0  # nothing found, nothing coloured
 
