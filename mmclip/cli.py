@@ -9,6 +9,8 @@ from difflib import get_close_matches
 from functools import partial
 
 from mmclip import __version__, convert_command, jobs, zoo_command
+from mmclip.demo import command as demo
+from mmclip.figures import command as figures
 from mmclip.inference import (
     detect_command,
     export,
@@ -109,6 +111,18 @@ def commands() -> tuple:
             sketch_command.run,
             sketch_command.add_options,
             'Sketch pictures with a few strokes.',
+        ),
+        (
+            'demo',
+            demo.run,
+            demo.add_options,
+            'Serve a page with a tab for each task.',
+        ),
+        (
+            'figure',
+            figures.run,
+            figures.add_options,
+            'Draw curves, bars, maps and galleries.',
         ),
         (
             'models',

@@ -190,6 +190,9 @@ class PicturesHook(Hook):
         out_dir: Folder inside the work directory.
         min_side: Small images are enlarged until their longer side has this
             many pixels, so that the names can be read.
+        visualize: Whether the run's visualizer gets the pictures too, for
+            TensorBoard and the like. mmdet's own hook reads image files
+            again, which drawn scenes do not have.
     """
 
     priority = 'LOW'
@@ -200,9 +203,11 @@ class PicturesHook(Hook):
         score_thr: float = 0.3,
         out_dir: str = 'pictures',
         min_side: int = 512,
+        visualize: bool = False,
     ):
         self.count, self.score_thr = count, score_thr
         self.out_dir, self.min_side = out_dir, min_side
+        self.visualize = visualize
 
     def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         """Draw the images of this batch that are among the first."""
@@ -235,6 +240,10 @@ class PicturesHook(Hook):
                     image, truth, found, classes, self.score_thr, self.min_side
                 )
                 save_picture(folder / f'{i:04d}.png', picture)
+                if self.visualize:
+                    runner.visualizer.add_image(
+                        f'picture_{i:04d}', picture, step=runner.iter
+                    )
 
 
 @HOOKS.register_module()

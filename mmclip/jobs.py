@@ -152,13 +152,15 @@ def test(args: Namespace) -> dict:
 def run(cfg, job):
     """Build the runner and do the job, with help for mistyped names."""
     from mmengine.dist import barrier
+    from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
     from mmclip.registry import with_nearest_names
 
     built = False
-    try:
-        runner = Runner.from_cfg(cfg)
+    try:  # runner_type='FlexibleRunner' is what mmengine's strategies need
+        own = 'runner_type' in cfg
+        runner = RUNNERS.build(cfg) if own else Runner.from_cfg(cfg)
         built = True
         done = job(runner)
         barrier()  # who leaves first would pull the connection from others

@@ -4,6 +4,7 @@ Images are uint8 (H, W, 3) RGB; boxes are xyxy pixels of the image drawn on.
 """
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -12,16 +13,16 @@ from PIL import Image
 
 from mmclip.files import write_whole
 
+# Okabe and Ito's colours, which the colour-blind tell apart too; without
+# yellow, which is hard to see on white, and black, which is no tint.
 PALETTE = np.array(
     [
-        [230, 60, 60],
-        [60, 160, 60],
-        [60, 90, 220],
-        [200, 150, 0],
-        [160, 60, 190],
-        [0, 160, 170],
-        [240, 120, 30],
-        [220, 80, 150],
+        [213, 94, 0],
+        [0, 114, 178],
+        [0, 158, 115],
+        [204, 121, 167],
+        [230, 159, 0],
+        [86, 180, 233],
     ],
     np.uint8,
 )
@@ -49,6 +50,7 @@ def draw_detections(
     masks=None,
     min_side: int = 0,
     order=(),
+    with_legend: bool = False,
 ) -> np.ndarray:
     """Draw boxes with their names, and masks where there are any.
 
@@ -60,7 +62,10 @@ def draw_detections(
         masks: (N, H, W) bool, or None.
         min_side: The picture is enlarged until its longer side has so many
             pixels.
-        order: Names by their colours; those it lacks follow as they come.
+        order: Names by their colours, such as the whole vocabulary, so that
+            a name looks alike in all pictures; those it lacks follow.
+        with_legend: Whether the names stand below too, each with how often
+            it was found.
 
     Returns:
         The picture, (H', W', 3) RGB.
@@ -83,7 +88,12 @@ def draw_detections(
         name, box = names[i], np.asarray(boxes[i]) * zoom
         label = name if scores is None else f'{name} {float(scores[i]):.2f}'
         _draw_box(picture, box, label, colours[name])
-    return picture
+    if not with_legend or not len(names):
+        return picture
+    counts = Counter(names).most_common()
+    lines = [f'{name} ({count})' for name, count in counts]
+    tints = [np.array(colours[name]) for name, _ in counts]
+    return np.concatenate([picture, legend(lines, tints, size)])
 
 
 def colours_of(names) -> dict[str, list[int]]:
@@ -95,18 +105,19 @@ def colours_of(names) -> dict[str, list[int]]:
 
 
 def draw_found(
-    image: np.ndarray, found: dict, min_side: int = 512
+    image: np.ndarray, found: dict, min_side: int = 512, order=()
 ) -> np.ndarray:
-    """Draw what a detector returned; of a caption also its words, below.
+    """Draw what a detector returned; below, a legend or the caption.
 
     Args:
         image: (H, W, 3) RGB.
         found: What :func:`mmclip.detect` returns.
         min_side: As in :func:`draw_detections`.
+        order: Likewise; of a caption it is that of its phrases.
 
     Returns:
-        The picture, (H' + caption, W', 3) RGB. Phrases that were found have
-        the colour of their boxes.
+        The picture, (H' + what is below, W', 3) RGB. Phrases that were found
+        have the colour of their boxes.
     """
     phrases = dict(found.get('phrases', ()))
     picture = draw_detections(
@@ -116,7 +127,8 @@ def draw_found(
         found['scores'],
         found.get('masks'),
         min_side,
-        phrases,
+        phrases or order,
+        with_legend='caption' not in found,
     )
     if 'caption' not in found:
         return picture
@@ -177,10 +189,16 @@ def _draw_box(picture, box, label: str, colour) -> None:
         (left, top - base // 2 - 1),
         cv2.FONT_HERSHEY_SIMPLEX,
         0.45,
-        (255, 255, 255),
+        ink_on(colour),
         1,
         cv2.LINE_AA,
     )
+
+
+def ink_on(colour) -> tuple[int, int, int]:
+    """Return black or white, whichever is read better on an RGB colour."""
+    light = np.dot(colour, (0.299, 0.587, 0.114))
+    return (0, 0, 0) if light > 130 else (255, 255, 255)
 
 
 def draw_sample(

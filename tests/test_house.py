@@ -26,7 +26,7 @@ ALLOWED = {  # room: the rooms that it may import
     **{m: FIRST | {'clip', m} for m in METHODS},
 }
 ABOVE = {'inference', 'cli', '__init__'}  # these may import all below
-ABOVE |= {'convert_command', 'zoo', 'zoo_command'}
+ABOVE |= {'convert_command', 'zoo', 'zoo_command', 'figures', 'demo'}
 
 
 def imports(path: Path) -> set[str]:

@@ -57,6 +57,12 @@ class Vocabulary(nn.Module):
         ValueError: Names are missing, blank or repeated, or embeddings have
             another size or are not finite.
         FileNotFoundError: The embeddings' file does not exist.
+
+    Example:
+        >>> table = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+        >>> vocabulary = Vocabulary(['cat', 'dog'], embeddings=table)
+        >>> vocabulary.names, vocabulary.embeddings.tolist()
+        (['cat', 'dog'], [[1.0, 0.0], [0.0, 1.0]])
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """What leaves a run: files of the sketches, pictures, a progress bar."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mmengine.hooks import Hook
@@ -178,6 +178,27 @@ class SketchVisualizationHook(Hook):
     def show(self, runner, name: str, picture) -> None:
         """Hand a picture to the visualizer's backends."""
         runner.visualizer.add_image(name, picture, runner.train_loop.iter)
+
+
+class SketchWatchHook(Hook):
+    """Let a function see the best sketches so far, and end the run.
+
+    Args:
+        watch: Called at every evaluation with the steps made and the
+            :class:`mmclip.clipasso.progress.SketchRecord` of each image at
+            work; where it returns False, the run ends with what there is.
+    """
+
+    priority = 'VERY_LOW'
+
+    def __init__(self, watch: Callable[[int, list], bool | None]) -> None:
+        self.watch = watch
+
+    def after_sketch_eval(self, runner, improved) -> None:
+        """Show the records."""
+        loop = runner.train_loop
+        if self.watch(loop.step, loop.records) is False:
+            loop.stop_training = True
 
 
 @HOOKS.register_module()

@@ -123,7 +123,8 @@ def run(args: Namespace) -> int:
     try:
         for each in found:
             path = each['image']
-            write(each, out, names[path], chosen, 'pictures' in args.formats)
+            picture = 'pictures' in args.formats
+            write(each, out, names[path], chosen, picture, asked)
     finally:
         for writer in chosen:
             writer.close()
@@ -131,7 +132,9 @@ def run(args: Namespace) -> int:
     return broken.exit_code()
 
 
-def write(found: dict, out: Path, stem: str, writers, picture: bool) -> None:
+def write(
+    found: dict, out: Path, stem: str, writers, picture: bool, order
+) -> None:
     """Write and print what was found in one image."""
     from mmclip.inference.image import load_image
     from mmclip.visualization import draw_found, save_picture
@@ -143,7 +146,7 @@ def write(found: dict, out: Path, stem: str, writers, picture: bool) -> None:
     target = ''
     if picture:
         target = out / f'{stem}.png'
-        save_picture(target, draw_found(image, found))
+        save_picture(target, draw_found(image, found, order=order))
     print(f'{path}: {describe(found)}{target and f" -> {target}"}')
 
 

@@ -184,8 +184,13 @@ def write_result(out: Path, stem: str, found: dict, picture: bool) -> None:
     )
 
     if picture:
-        image = load_image(found['image'])
-        drawn = draw_segmentation(image, found['labels'], found['names'], 512)
+        drawn = draw_segmentation(
+            load_image(found['image']),
+            found['labels'],
+            found['names'],
+            512,
+            found['names'],  # so that a name looks alike in all pictures
+        )
         save_picture(out / 'pictures' / f'{stem}.png', drawn)
     save_labels(
         out / 'labels' / f'{stem}.png', found['labels'], found['names']

@@ -49,10 +49,18 @@ def add_options(parser: ArgumentParser) -> None:
         '--foreground',
         nargs=2,
         metavar=('CONFIG', 'CHECKPOINT'),
-        help='a segmentor or detector that finds the foreground',
+        help='a segmentor or detector that finds the foreground; u2net and '
+        'its weights take what is salient',
     )
     parser.add_argument(
         '--names', nargs='+', help='what the foreground is called'
+    )
+    parser.add_argument(
+        '--of',
+        metavar='NAME',
+        help='sketch this alone, though the picture has a background: '
+        "'object' is what stands out from its border, a name (cat) the part "
+        'of that which CLIP finds nearest to it',
     )
     parser.add_argument(
         '--formats',
@@ -98,6 +106,7 @@ def run(args: Namespace) -> int:
         iters=args.iters,
         batch_size=args.batch_size,
         foreground=foreground_of(args),
+        of=args.of,
         formats=args.formats,
         size=args.size,
         cfg_options=args.cfg_options,
@@ -141,4 +150,10 @@ def foreground_of(args: Namespace) -> dict | None:
             raise ValueError('--names belongs to --foreground')
         return None
     config, checkpoint = args.foreground
+    if config == 'u2net':
+        if args.names:
+            raise ValueError(
+                'u2net finds what is salient: it reads no --names'
+            )
+        return dict(type='mmclip.SalientForeground', checkpoint=checkpoint)
     return dict(config=config, checkpoint=checkpoint, names=args.names)

@@ -46,7 +46,7 @@ def sketch(image, strokes: int = 16, **options):
 
 CALL = (
     *('out', 'masks', 'class_names', 'resume', 'progress'),
-    *('recursive', 'on_broken'),
+    *('recursive', 'on_broken', 'watch'),
 )
 
 
@@ -65,8 +65,12 @@ class Sketcher:
         iters: Steps; as in the config by default.
         batch_size: Images at once.
         foreground: Settings of
-            :class:`mmclip.clipasso.foreground.ForegroundModel`, whose mask
+            :class:`mmclip.clipasso.foreground.ForegroundModel` or of
+            :class:`mmclip.clipasso.u2net.SalientForeground`, whose mask
             removes the background.
+        of: What is sketched of a picture that keeps its background:
+            ``'object'`` is what stands out from its border, a name such as
+            ``'cat'`` the part of that which CLIP finds nearest to it.
         formats: As of :class:`mmclip.clipasso.hooks.SketchExportHook`.
         size: Longer side of pictures in pixels.
         cfg_options: Further changes to the config, by dotted key.
@@ -83,13 +87,16 @@ class Sketcher:
         iters: int | None = None,
         batch_size: int = 1,
         foreground: dict | None = None,
+        of: str | None = None,
         formats: Sequence[str] = ('svg', 'png', 'animated_svg'),
         size: int = 512,
         cfg_options: dict | None = None,
     ) -> None:
-        from mmclip.clipasso.recipes import choose_network
+        from mmclip.clipasso.recipes import choose_network, losses_of_object
         from mmclip.jobs import find_config
 
+        if of is not None and foreground is not None:
+            raise ValueError('of and foreground exclude each other')
         if config is not None and (clip or pretrained):
             raise ValueError('config and clip exclude each other')
         model = {}
@@ -103,9 +110,12 @@ class Sketcher:
         if iters is not None:
             cfg.train_cfg.num_iters = iters
         cfg.train_dataloader.batch_size = batch_size
+        if of is not None:
+            cfg.model.losses = losses_of_object(cfg.model.losses, of)
         cfg.merge_from_dict(cfg_options or {})
         self.fit_canvas(cfg, foreground)
         self.cfg, self.formats, self.size = cfg, tuple(formats), size
+        self.of = of
 
     @staticmethod
     def fit_canvas(cfg: Config, foreground: dict | None) -> None:
@@ -117,8 +127,9 @@ class Sketcher:
             if kind == 'ResizeToCanvas' and cfg.model.get('augment'):
                 step['size'] = cfg.model.augment.get('size', 224)
             if kind == 'ApplyForegroundMask' and foreground:
-                found = find_config(foreground['config'])
-                model = dict(foreground, config=found)
+                model = dict(foreground)
+                if 'config' in model:
+                    model['config'] = find_config(model['config'])
                 step.update(source='model', model=model)
 
     def __call__(self, image, *, out: str | Path | None = None, **call):
@@ -166,6 +177,7 @@ class Sketcher:
         progress: bool = False,
         recursive: bool = False,
         on_broken=None,
+        watch=None,
     ) -> list:
         """Sketch into a folder; return what is known of each image, undrawn.
 
@@ -180,6 +192,8 @@ class Sketcher:
             progress: Whether a bar is shown.
             recursive: Whether folders within a folder are looked through.
             on_broken: As of :class:`mmclip.inference.source.ImageSource`.
+            watch: Sees the best so far, and may end the run, see
+                :class:`mmclip.clipasso.hooks.SketchWatchHook`.
 
         Returns:
             A :class:`mmclip.clipasso.progress.SketchRecord` each.
@@ -189,6 +203,10 @@ class Sketcher:
         """
         from mmclip.clipasso.dataset import SketchImageDataset
 
+        if self.of is not None and masks is not None:
+            raise ValueError('of and masks exclude each other')
+        if self.of not in (None, 'object') and class_names is None:
+            class_names = self.of
         out = Path(out).absolute()
         files = [
             file
@@ -212,11 +230,15 @@ class Sketcher:
             class_names=class_names
             and [info['class_name'] for info in readable],
         )
-        return self.run(out, data, resume, progress)
+        return self.run(out, data, resume, progress, watch)
 
-    def run(self, out: Path, data: dict, resume: bool, progress: bool) -> list:
+    def run(
+        self, out: Path, data: dict, resume: bool, progress: bool, watch=None
+    ) -> list:
         """Run the loop; return its records in the order of the images."""
         from mmengine.runner import Runner
+
+        from mmclip.clipasso.hooks import SketchWatchHook
 
         cfg = Config(self.cfg.to_dict())
         cfg.train_dataloader.dataset.update(data)
@@ -226,13 +248,16 @@ class Sketcher:
         cfg.default_hooks.logger = None
         cfg.custom_hooks = self.hooks(out, progress)
         runner = Runner.from_cfg(cfg)
+        if watch is not None:
+            runner.register_hook(SketchWatchHook(watch))
         runner.train()
         dataset = runner.train_dataloader.dataset
         paths = [
             info['img_path']
             for info in map(dataset.get_data_info, range(len(dataset)))
         ]
-        return [runner.model.album[path] for path in paths]
+        album = runner.model.album  # lacks what a watcher did not wait for
+        return [album[path] for path in paths if path in album]
 
     def hooks(self, out: Path, progress: bool) -> list[dict]:
         """Return the hooks of a run."""

@@ -106,3 +106,22 @@ def test_the_best_so_far_is_on_disk_when_a_loss_is_no_number(tmp_path):
 def test_an_unknown_format_is_refused():
     with pytest.raises(ValueError, match="formats has 'pdf'"):
         SketchExportHook(formats=['pdf'])
+
+
+def test_who_watches_sees_every_evaluation_and_may_end_the_run(tmp_path):
+    seen = []
+
+    def watch(step, records):
+        seen.append((step, records[0].loss))
+        return len(seen) < 2
+
+    from mmclip.inference.sketcher import Sketcher
+
+    (image,) = pictures(tmp_path / 'in')
+    sketcher = Sketcher(2, clip='shapes-clip', seeds=1, iters=1000)
+    found = sketcher(image, watch=watch)
+    steps = [step for step, _ in seen]
+    assert steps[1] == sketcher.cfg.train_cfg.eval_interval
+    assert len(found['points']) == 2
+    assert found['loss'] <= seen[0][1]
+    assert found['losses']['0'][-1][0] < 50

@@ -16,6 +16,7 @@ from mmclip.inference.sketcher import Sketcher
 from tests.clip.conftest import make_clip, make_config
 from tests.clipasso.conftest import config_text_as_it_is  # noqa: F401
 from tests.clipasso.sketching import draw_picture, pictures
+from tests.clipasso.test_foreground_loss import two_objects
 from tests.clipasso.test_loop import SignalAt  # noqa: F401
 
 QUICK = dict(clip='shapes-clip', iters=3, seeds=1, formats=('svg',))
@@ -147,6 +148,32 @@ def test_features_from_pip_say_that_they_are_no_clip(tmp_path, monkeypatch):
     monkeypatch.setattr(lite0, 'packaged_file', lambda: tmp_path / 'lite0.pth')
     found = mmclip.sketch(array(), 2, iters=1, seeds=1)
     assert 'no CLIP: geometric loss only' in found['network']
+
+
+def test_one_object_alone_is_sketched_if_that_is_asked_for(tmp_path):
+    image, circle, square = two_objects()
+    for of, place in (('object', square), ('red circle', circle)):
+        found = mmclip.sketch(image, 4, of=of, **QUICK)
+        starts = found['points'][:, 0, 0, ::-1]  # (row, column)
+        assert (abs(starts - place) < 26).all()
+    with pytest.raises(ValueError, match='of and foreground exclude'):
+        Sketcher(of='cat', foreground=dict(config='x.py'))
+    with pytest.raises(ValueError, match='of and masks exclude'):
+        Sketcher(2, of='object', **QUICK)(image, masks=['mask.png'])
+
+
+def test_the_command_takes_an_object_or_the_weights_of_u2net(tmp_path, capsys):
+    Image.fromarray(two_objects()[0]).save(tmp_path / 'a.png')
+    command = ['sketch', str(tmp_path / 'a.png'), '--strokes', '2', *FAST]
+    command += ['--out', str(tmp_path / 'out')]
+    assert cli.main([*command, '--of', 'blue square']) == 0
+    assert cli.main([*command, '--of', 'cat']) == 1
+    assert "does not know the word 'cat'" in capsys.readouterr().err
+    masked = [*command, '--foreground', 'u2net', str(tmp_path / 'none.pth')]
+    assert cli.main([*masked, '--names', 'cat']) == 1
+    assert 'reads no --names' in capsys.readouterr().err
+    assert cli.main(masked) == 1
+    assert 'none.pth' in capsys.readouterr().err
 
 
 def test_what_cannot_be_sketched_is_an_error(tmp_path):

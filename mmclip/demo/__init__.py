@@ -1,0 +1,1 @@
+"""A page with a tab for each task: ``mmclip demo``."""

@@ -1,0 +1,1 @@
+"""Figures, one command each: ``mmclip figure KIND ... --out FILE``."""
