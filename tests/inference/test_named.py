@@ -1,6 +1,7 @@
 """What a model's name stands for, and what answers without a name."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import open_clip
@@ -224,6 +225,17 @@ def test_a_checkpoint_of_another_model_is_no_answer(machine):
         Segmentor(path, config='groupvit_test_shapes', device='cpu')
     with pytest.raises(ValueError, match='does not hold its config'):
         Segmentor(path, device='cpu')
+
+
+def test_a_checkpoint_of_another_size_is_no_answer(small_glip):
+    weights = Path(zoo.fetch_model(small_glip, progress=False))
+    saved = torch.load(weights)
+    name = 'bbox_head.head.scales.0.scale'
+    assert name in saved['state_dict']
+    saved['state_dict'][name] = torch.ones(7)
+    torch.save(saved, weights)
+    with pytest.raises(ValueError, match=f'such as {name} .7., in the model'):
+        Detector('glip-t', device='cpu')
 
 
 def test_glip_without_its_word_list_says_where_it_goes(machine):
