@@ -233,7 +233,7 @@ def build_model(cfg: Config, saved: dict, path: str | None):
         path: Its file.
 
     Raises:
-        ValueError: None of the checkpoint's tensors is of this model.
+        ValueError: The checkpoint's tensors are not of this model.
     """
     from mmengine.registry import MODELS
     from mmengine.runner.checkpoint import load_state_dict
@@ -249,6 +249,17 @@ def build_model(cfg: Config, saved: dict, path: str | None):
             f'{len(state)} tensors is of that model, such as '
             f"'{next(iter(state), '')}'; name the config it was trained with "
             '(--config), or convert it first (mmclip convert)'
+        )
+    reshaped = [
+        f'{name} {list(state[name].shape)}, in the model {list(own.shape)}'
+        for name, own in model.named_parameters()
+        if name in state and state[name].shape != own.shape
+    ]
+    if reshaped:
+        raise ValueError(
+            f'{path} is of another {type(model).__name__} than its config: '
+            f'{len(reshaped)} tensors differ in shape, such as {reshaped[0]}; '
+            'name the config it was trained with (--config)'
         )
     load_state_dict(model, state)
     return model
