@@ -38,16 +38,12 @@ EXTRAS = {
     'onnx': ['onnx>=1.14', 'onnxruntime>=1.16'],
     'film': ['imageio[ffmpeg]'],  # sketches as MP4
     'docs': ['sphinx>=7', 'myst-parser', 'furo'],
-    'test': ['pytest>=7', 'ruff>=0.4', 'hotcoco>=1.3', 'hypothesis', 'lvis'],
+    'test': ['pytest>=7.2', 'pytest-xdist>=3', 'ruff>=0.4', 'hypothesis'],
     # apart: gradio holds pillow back, which all other tests take as it is
-    'demo-test': ['pytest>=7', 'gradio>=6,<7', 'playwright>=1.45'],
+    'demo-test': ['pytest>=7.2', 'gradio>=6,<7', 'playwright>=1.45'],
 }
-EXTRAS['test'] += [
-    *EXTRAS['onnx'],
-    *EXTRAS['sketch'],
-    'resvg-py',
-    'tensorboard',
-]
+EXTRAS['test'] += ['hotcoco>=1.3', 'lvis', 'resvg-py', 'tensorboard']
+EXTRAS['test'] += [*EXTRAS['onnx'], *EXTRAS['sketch']]
 EXTRAS['dev'] = EXTRAS['test'] + EXTRAS['docs']
 
 setup(

@@ -2,13 +2,13 @@
 
 GLIP, sec. 3.3, in the shapes world: a teacher is trained on captions whose
 phrases have boxes, base concepts alone. It draws boxes for captions that also
-name novel concepts; a student, trained from the same first weights for as
-many steps, learns from the teacher's data and from those. Both are asked for
-the phrases of the same unseen scenes. Finished steps are kept, interrupted
-ones continue.
+name novel concepts. A student starts from the teacher and learns on from the
+teacher's data and from those; the control starts there too, and learns as long
+from the teacher's data alone. All three are asked for the phrases of the same
+unseen scenes. Finished steps are kept, interrupted ones continue.
 
 Symbols: S seeds; figures are R@1, the share of phrases whose best box has IoU
-.5 with the object.
+.5 with the object. P and R are precision and recall of pseudo boxes.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 from PIL import Image
 
 from mmclip.clip.ranks import Rank
@@ -28,7 +28,10 @@ from mmclip.data.shapes import SPLITS, concepts, draw_scene
 from mmclip.data.shapes_export import export
 from mmclip.data.shapes_views import phrases
 from mmclip.evaluation.phrase_recall import first_right, recall
+from mmclip.evaluation.proposal_recall import box_overlaps
 from mmclip.glip.grounding import Grounding
+from mmclip.glip.noun_phrases import noun_phrases
+from mmclip.glip.packed_captions import ARTICLE, UNBOXED
 from mmclip.glip.pseudo_labels import label_captions
 from mmclip.inference.detector import Detector
 from mmclip.inference.teacher import DetectorTeacher
@@ -40,6 +43,7 @@ CAPTION_SEED, TEST_SEED = 11, 12  # the boxes' scenes are of seed 0
 SEEN = concepts('base', 'novel', vocabulary='shapes-80')
 ALL = concepts(vocabulary='shapes-80')
 FIELDS = (*SPLITS, 'all')
+SIDES = ('teacher', 'control', 'student')
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -47,10 +51,18 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     add = parser.add_argument
     add('--seeds', type=int, default=3, metavar='S')
-    add('--iters', type=int, default=600, help='steps of each training')
-    add('--scenes', type=int, default=2000, help='with boxes, and captions')
+    add('--iters', type=int, default=1000, help='steps of the teacher')
+    add('--more', type=int, default=400, help='steps of the two others')
+    add('--scenes', type=int, default=2000, help='with boxes')
+    add('--captions', type=int, default=3000, help='scenes without boxes')
     add('--images', type=int, default=400, help='test scenes')
     add('--score-thr', type=float, default=0.5, help='of pseudo boxes')
+    add(
+        '--unboxed',
+        choices=UNBOXED,
+        default='ignore',
+        help='what phrases that the teacher did not find are to the student',
+    )
     add('--out', type=Path, default=Path('work_dirs/glip_self_training'))
     return parser
 
@@ -73,11 +85,31 @@ def write_captions(folder: Path, count: int) -> Path:
     return path
 
 
-def config_of(work: Path, boxes: Path, seed: int, iters: int) -> Config:
-    """Return the config of a training on the base boxes."""
+def bare_phrases(caption: str) -> list[tuple[int, int]]:
+    """Return the phrases without article, as the boxed captions have them."""
+    return [
+        (start + len(found[0]) if found else start, stop)
+        for start, stop in noun_phrases(caption)
+        for found in [ARTICLE.match(caption[start:stop])]
+    ]
+
+
+def config_of(
+    work: Path, boxes: Path, seed: int, iters: int, start: str | None = None
+) -> Config:
+    """Return the config of a training on the base boxes.
+
+    Args:
+        work: Its folder.
+        boxes: The data.
+        seed: Of the training.
+        iters: Its steps.
+        start: Checkpoint whose weights it begins with.
+    """
     cfg = Config.fromfile(find_config(CONFIG))
     text = cfg.pretty_text.replace('data/shapes_odvg', str(boxes))
     cfg = Config.fromstring(text, '.py')
+    begun = find_latest_checkpoint(str(work)) is not None
     cfg.merge_from_dict(
         {
             'randomness': dict(seed=seed),
@@ -88,25 +120,32 @@ def config_of(work: Path, boxes: Path, seed: int, iters: int) -> Config:
             'param_scheduler.1.T_max': iters,
             'default_hooks.checkpoint.interval': 100,
             'work_dir': str(work),
-            'resume': True,
+            'resume': begun,
+            'load_from': None if begun else start,
             'custom_hooks': [dict(type='mmclip.RNGStateHook')],
         }
     )
     return cfg
 
 
-def with_labels(cfg: Config, labels: Path, images: Path) -> Config:
+def with_labels(cfg: Config, labels: Path, images: Path, unboxed: str):
     """Let a training learn from pseudo labels too."""
     gold = cfg.train_dataloader.dataset
-    pseudo = gold.copy()
-    pseudo.update(
-        data_root='',
-        ann_file=str(labels),
-        data_prefix=dict(img=str(images)),
+    pack = gold.pipeline[4]  # novel words stand among the negatives too
+    pack.captions = [pack.captions, str(labels)]
+    pseudo = Config(gold.to_dict())
+    pseudo.merge_from_dict(
+        {
+            'type': 'mmclip.GroundingDataset',
+            'data_root': '',
+            'ann_file': str(labels),
+            'data_prefix': dict(img=str(images)),
+            'pipeline.4.unboxed': unboxed,
+        }
     )
     cfg.train_dataloader.dataset = dict(
         type='mmengine.ConcatDataset',
-        datasets=[gold, pseudo],
+        datasets=[gold, pseudo._cfg_dict],
         ignore_keys=['dataset_mode'],
     )
     return cfg
@@ -160,14 +199,43 @@ def evaluate(detector: Detector, images: int) -> dict[str, float]:
     return figures | dict(all=recall(sum(ranks.values(), []), 1))
 
 
+def quality(labels: Path, images: int) -> dict[str, dict[str, float]]:
+    """Return P and R of pseudo boxes, by split, from the first captions.
+
+    The drawn truth is looked at for this alone.
+    """
+    lines = map(json.loads, labels.read_text().splitlines())
+    regions = {
+        line['filename']: {
+            one['phrase']: one['bbox'] for one in line['grounding']['regions']
+        }
+        for line in lines
+    }
+    tally = {split: np.zeros(4) for split in ('base', 'novel')}
+    for k in range(images):
+        scene = draw_scene((CAPTION_SEED, k), SIZE, SEEN)
+        asked, boxes, owners, splits = ask(scene)
+        drawn = regions.get(f'{k:06d}.png', {})
+        for label, name in enumerate(asked.names):
+            own = boxes[np.array(owners) == label]
+            found = np.array(drawn.get(name, [])).reshape(-1, 4)
+            fit = box_overlaps(found, own) >= 0.5
+            counts = len(found), fit.any(1).sum(), len(own), fit.any(0).sum()
+            tally[splits[label]] += counts
+    return {
+        split: dict(P=right / max(1, found), R=hit / max(1, true))
+        for split, (found, right, true, hit) in tally.items()
+    }
+
+
 def run_seed(args: argparse.Namespace, seed: int) -> dict:
-    """Train teacher and student of a seed; return both figures."""
+    """Train the three of a seed; return their figures."""
     work, boxes = args.out / f'seed{seed}', args.out / 'boxes'
     kept = work / 'figures.json'
     if kept.is_file():
         return json.loads(kept.read_text())
     export('odvg', boxes, args.scenes, seed=0, size=SIZE)
-    captions = write_captions(args.out / 'captions', args.scenes)
+    captions = write_captions(args.out / 'captions', args.captions)
     images = captions.with_name('images')
     teacher = train(config_of(work / 'teacher', boxes, seed, args.iters))
     figures = dict(teacher=evaluate(teacher, args.images))
@@ -178,13 +246,23 @@ def run_seed(args: argparse.Namespace, seed: int) -> dict:
         captions,
         images,
         labels,
+        splitter=bare_phrases,
         score_thr=args.score_thr,
         batch_size=8,
         rank=Rank(),
     )
-    cfg = config_of(work / 'student', boxes, seed, args.iters)
-    student = train(with_labels(cfg, labels / 'labels.jsonl', images))
-    figures |= dict(labels=counts, student=evaluate(student, args.images))
+    labels = labels / 'labels.jsonl'
+    counts |= quality(labels, min(args.images, args.captions))
+    print(f'seed {seed}, labels: {counts}', flush=True)
+    for side in ('student', 'control'):
+        cfg = config_of(
+            work / side, boxes, seed, args.more, str(teacher.checkpoint)
+        )
+        if side == 'student':
+            cfg = with_labels(cfg, labels, images, args.unboxed)
+        figures[side] = evaluate(train(cfg), args.images)
+        print(f'seed {seed}, {side}: {figures[side]}', flush=True)
+    figures |= dict(labels=counts)
     aside = kept.with_suffix('.part')
     aside.write_text(json.dumps(figures))
     os.replace(aside, kept)
@@ -192,23 +270,23 @@ def run_seed(args: argparse.Namespace, seed: int) -> dict:
 
 
 def table(runs: list[dict]) -> str:
-    """Write both sides, and the mean difference of pairs, in percent."""
+    """Write all sides, and the mean differences of pairs, in percent."""
     lines = ['| R@1 of phrases | ' + ' | '.join(FIELDS) + ' |']
     lines.append('|---' * (len(FIELDS) + 1) + '|')
-    for side in ('teacher', 'student'):
+    for side in SIDES:
         for seed, run in enumerate(runs):
             row = [f'{100 * run[side][key]:.1f}' for key in FIELDS]
             lines.append(f'| {side}, seed {seed} | ' + ' | '.join(row) + ' |')
-    gains = [
-        [run['student'][key] - run['teacher'][key] for run in runs]
-        for key in FIELDS
-    ]
-    row = [
-        f'{100 * np.mean(g):+.1f} ({100 * min(g):+.1f} to {100 * max(g):+.1f})'
-        for g in gains
-    ]
-    lines.append('| student - teacher | ' + ' | '.join(row) + ' |')
+    for other in SIDES[:2]:
+        row = [gain(runs, other, key) for key in FIELDS]
+        lines.append(f'| student - {other} | ' + ' | '.join(row) + ' |')
     return '\n'.join(lines)
+
+
+def gain(runs: list[dict], other: str, key: str) -> str:
+    """Write by how much students are ahead: mean, least and most."""
+    gains = [100 * (run['student'][key] - run[other][key]) for run in runs]
+    return f'{np.mean(gains):+.1f} ({min(gains):+.1f} to {max(gains):+.1f})'
 
 
 def main(argv: list[str] | None = None) -> int:

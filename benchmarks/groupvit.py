@@ -12,6 +12,7 @@ Three parts, both sides with the same random weights and taking turns:
   runs twice a window (for the features, then for the maps), images go one by
   one, and names reach the pixels by products with one-hot maps. The labels
   must be the same. Hugging Face's model takes 224 pixels alone.
+  Ours is ``GroupViTSegmentor.predict``, from images to data samples.
 
 Ends with 1 where the sides differ. Peaks are of a fresh process a side, above
 what it holds with the model loaded.
@@ -48,7 +49,7 @@ from mmclip.clip.similarity import cosine_logits
 from mmclip.groupvit import GroupViTPretrainer
 from mmclip.groupvit.convert import convert_state
 from mmclip.groupvit.losses import exponentiated
-from mmclip.groupvit.segmentation import name_groups, paint, with_background
+from mmclip.groupvit.segmentor import GroupViTSegmentor
 
 PARTS = ('forward', 'step', 'segment')
 WANTED = dict(forward=1.0, step=1.0, segment=1.9)  # times faster, at least
@@ -279,8 +280,9 @@ def segment_cases(batch: int, small: bool, names=THRESHOLDS) -> list[Case]:
 
 
 def segment_case(model, images: Tensor, count: int) -> Case:
-    """Compare the segmentation by ``count`` names."""
+    """Compare labels by ``count`` names, a background before them if any."""
     text, threshold = some_names(model, images, count), THRESHOLDS[count]
+    segmentor = our_segmentor(model, text, threshold)
 
     @torch.no_grad()
     def theirs():
@@ -291,17 +293,34 @@ def segment_case(model, images: Tensor, count: int) -> Case:
 
     @torch.no_grad()
     def ours():
-        image, groups, grouping = model.encode_image(images)
-        scale = exponentiated(model.logit_scale)
-        scores = name_groups(groups, image, text, scale)
-        if threshold is not None:
-            scores = with_background(scores, 0, threshold=threshold)
-        return paint(scores, grouping.labels()).argmax(dim=1)
+        found = segmentor.predict(images)
+        return torch.cat([sample.pred_sem_seg.data for sample in found])
 
     def differ(a, b):
         return (a != b).float().mean().item()
 
     return Case(f'{count} names', theirs, ours, differ)
+
+
+def our_segmentor(model, text: Tensor, threshold: float | None):
+    """Build the segmentor with the towers of a pretrainer, sharing them."""
+    small = dict(embed_dims=64, depths=(1,), num_heads=1)
+    segmentor = GroupViTSegmentor(
+        img_encoder=small | dict(num_group_tokens=(1,), num_output_groups=()),
+        text_encoder=dict(embed_dims=64, layers=1),
+        hidden_channels=1,
+        background=threshold and dict(kind='threshold', threshold=threshold),
+    )
+    for name, child in model.named_children():
+        if name != 'data_preprocessor':
+            setattr(segmentor, name, child)
+    segmentor.logit_scale = model.logit_scale
+    names = [f'name {k}' for k in range(len(text))]
+    if threshold is not None:
+        names = ['background', *names]
+        text = torch.cat([torch.zeros_like(text[:1]), text])
+    segmentor.set_vocabulary(text, names)
+    return segmentor.eval()
 
 
 @torch.no_grad()

@@ -3,9 +3,10 @@
 Both are trained from nothing on the same captioned drawings, in the same
 order, for the same number of steps (``groupvit_shapes``,
 ``patch-clip_shapes``), and name the pixels of scenes they have not seen. The
-background is where no name is sure enough; the threshold is chosen for each
-model on scenes of its own, by their masks, which is all that masks are used
-for. Patch-CLIP's scores are enlarged bilinearly, as its masks are better so.
+background is where no name is sure enough, by its probability or its cosine;
+which of both, and the threshold, are chosen for each model on scenes of its
+own, by their masks, which is all that masks are used for. Patch-CLIP's scores
+are enlarged bilinearly, as its masks are better so.
 
 S seeds, K names, N scenes of H x W pixels.
 """
@@ -29,12 +30,15 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from mmclip.checkpoint import read_checkpoint
+from mmclip.clip.similarity import cosine_logits
 from mmclip.data.shapes import draw_scene
 from mmclip.data.shapes_views import semantic_map
 from mmclip.evaluation import OVIoUMetric
+from mmclip.groupvit.segmentation import paint
 from mmclip.jobs import find_config
 from mmclip.registry import DATASETS, MODELS
 
+KINDS_OF_BACKGROUND = ('threshold', 'cosine')  # as in GroupBackground
 KINDS = {'groupvit': 'GroupViT', 'patch-clip': 'patch-CLIP'}
 TRAIN, TUNE, TEST = 0, 10_001, 10_002  # seeds of scenes; training adds S
 SCENES = {'single': (1, 1), 'multi': (2, 3)}
@@ -144,8 +148,17 @@ def scenes_of(seed: int, count: int, objects: tuple[int, int]):
 
 
 @torch.no_grad()
-def name_pixels(model, images: Tensor, names) -> tuple[Tensor, Tensor, Tensor]:
+def name_pixels(
+    model, images: Tensor, names, kind: str = 'threshold'
+) -> tuple[Tensor, Tensor, Tensor]:
     """Name every pixel.
+
+    Args:
+        model: A segmentor.
+        images: uint8 (N, 3, H, W).
+        names: K names.
+        kind: What a score is: ``'threshold'``, the head's own, or
+            ``'cosine'``.
 
     Returns:
         The best name's score and its number (N, H, W), and the group of each
@@ -156,10 +169,11 @@ def name_pixels(model, images: Tensor, names) -> tuple[Tensor, Tensor, Tensor]:
     for part in images.split(50):
         inputs = model.data_preprocessor(dict(inputs=list(part)))['inputs']
         features = model.extract_feat(inputs)
-        found = model.decode_head(features)  # (B, K, H, W)
-        if not model.img_encoder.num_groupings:
+        found = scores_of(model.decode_head, features, kind)  # (B, G, K)
+        if model.img_encoder.num_groupings:
+            found = paint(found, features.labels)  # (B, K, H, W)
+        else:
             side = model.img_encoder.native_grid
-            found = model.decode_head.group_scores(features)  # (B, P, K)
             found = F.interpolate(
                 found.mT.unflatten(2, side), images.shape[2:], mode='bilinear'
             )
@@ -168,6 +182,13 @@ def name_pixels(model, images: Tensor, names) -> tuple[Tensor, Tensor, Tensor]:
         labels.append(label)
         groups.append(features.labels)
     return torch.cat(scores), torch.cat(labels), torch.cat(groups)
+
+
+def scores_of(head, features, kind: str) -> Tensor:
+    """Score names by group, (B, G, K)."""
+    if kind == 'threshold':
+        return head.group_scores(features)
+    return cosine_logits(features.groups, head.vocabulary.embeddings)
 
 
 def measure(found: Tensor, truth: Tensor, names) -> dict[str, float]:
@@ -185,8 +206,21 @@ def measure(found: Tensor, truth: Tensor, names) -> dict[str, float]:
     return dict(names=float(figures['names_mIoU']), all=float(figures['mIoU']))
 
 
-def pick_threshold(scores: Tensor, labels: Tensor, truth, names) -> float:
-    """Return the threshold with the best mIoU over names."""
+def pick_background(model, count: int) -> tuple[str, float]:
+    """Return the kind of background and threshold that do best."""
+    images, truth, names = scenes_of(TUNE, count, (1, 3))
+    tried = []
+    for kind in KINDS_OF_BACKGROUND:
+        scores, labels, _ = name_pixels(model, images, names, kind)
+        value, limit = pick_threshold(scores, labels, truth, names)
+        tried.append((value, kind, limit))
+    return max(tried)[1:]
+
+
+def pick_threshold(
+    scores: Tensor, labels: Tensor, truth, names
+) -> tuple[float, float]:
+    """Return the best mIoU over names, and the threshold that has it."""
     limits = torch.quantile(
         scores.flatten()[:: max(1, scores.numel() // 100_000)],
         torch.linspace(0, 0.95, 39),
@@ -195,7 +229,8 @@ def pick_threshold(scores: Tensor, labels: Tensor, truth, names) -> float:
         fast_iou(torch.where(scores >= x, labels + 1, 0), truth, len(names))
         for x in limits
     ]
-    return float(limits[int(np.argmax(values))])
+    best = int(np.argmax(values))
+    return values[best], float(limits[best])
 
 
 def fast_iou(found: Tensor, truth: Tensor, count: int) -> float:
@@ -230,14 +265,11 @@ def best_group_iou(groups: Tensor, truth: Tensor) -> float:
 
 def judge(model, count: int) -> dict:
     """Measure a model on scenes of one object and of several."""
-    figures = {}
-    images, truth, names = scenes_of(TUNE, count, (1, 3))
-    scores, labels, _ = name_pixels(model, images, names)
-    limit = pick_threshold(scores, labels, truth, names)
-    figures['threshold'] = limit
+    background, limit = pick_background(model, count)
+    figures = dict(background=background, threshold=limit)
     for kind, objects in SCENES.items():
         images, truth, names = scenes_of(TEST, count, objects)
-        scores, labels, groups = name_pixels(model, images, names)
+        scores, labels, groups = name_pixels(model, images, names, background)
         found = torch.where(scores >= limit, labels + 1, 0)
         for key, value in measure(found, truth, names).items():
             figures[f'{kind} {key}'] = value
@@ -315,10 +347,13 @@ def picture(models: dict, path: Path, count: int = 8) -> None:
     colours[0] = 0
     columns = [images.permute(0, 2, 3, 1).numpy()[..., ::-1]]  # RGB
     masks = [colours[truth.numpy()]]
-    for kind, (model, limit) in models.items():
-        scores, labels, groups = name_pixels(model, images, names)
+    for kind, (model, figures) in models.items():
+        scores, labels, groups = name_pixels(
+            model, images, names, figures['background']
+        )
         if kind == 'groupvit':
             columns.append(group_colours(9)[groups.numpy()])
+        limit = figures['threshold']
         found = torch.where(scores >= limit, labels + 1, 0)
         masks.append(colours[found.numpy()])
     rows = np.concatenate([*columns, *masks], axis=2)  # (N, H, 5 W, 3)
@@ -345,7 +380,7 @@ def main(argv=None) -> None:
             model = load(kind, checkpoint)
             figures = judge(model, args.scenes)
             results[kind].append(dict(spent=spent, figures=figures))
-            shown.setdefault(kind, (model, figures['threshold']))
+            shown.setdefault(kind, (model, figures))
             print(kind, seed, json.dumps(figures), flush=True)
     (args.out / 'results.json').write_text(json.dumps(results, indent=1))
     picture(shown, args.out / 'picture.png')

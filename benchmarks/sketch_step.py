@@ -88,7 +88,7 @@ class Ours:
         augment, size = self.model.augment, self.model.size
         augment.draw(*size)
         for k in range(0, augment.bank_size, 4):
-            self.model.target_features(augment.banks[size][k : k + 4])
+            self.model.targets.features(augment.banks[size][k : k + 4])
 
     def loss(self) -> float:
         """Return the plain loss."""

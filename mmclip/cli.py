@@ -2,14 +2,17 @@
 
 import argparse
 import os
+import re
 import sys
+import traceback
+from difflib import get_close_matches
 from functools import partial
-from pathlib import Path
 
-from mmclip import __version__, jobs
+from mmclip import __version__, convert_command, jobs, zoo_command
 from mmclip.demo import command as demo
 from mmclip.figures import command as figures
 from mmclip.inference import (
+    detect_command,
     export,
     groups,
     segment_command,
@@ -19,14 +22,43 @@ from mmclip.inference import (
 USER_ERRORS = (ValueError, OSError, ImportError, RuntimeError)
 
 
-def build_parser() -> argparse.ArgumentParser:
+class HelpfulParser(argparse.ArgumentParser):
+    """A parser that answers a mistyped word with the nearest ones."""
+
+    def error(self, message: str):
+        """Print usage and message, and end with code 2."""
+        mistyped = re.search(r"invalid choice: '(.*?)' \((.*)\)", message)
+        if mistyped:
+            known = re.findall(r'[\w-]{2,}', mistyped[2].partition('from')[2])
+            message += hint(mistyped[1], known)
+        super().error(message)
+
+    def refuse(self, words: list[str]) -> None:
+        """End with code 2 because of words that nothing reads."""
+        options = [word.partition('=')[0] for word in words]
+        near = [hint(o, self._option_string_actions) for o in options]
+        self.error(f'not understood: {" ".join(words)}{"".join(near)}')
+
+
+def hint(word: str, known) -> str:
+    """Return a hint at what a word may have meant, '' without any."""
+    near = get_close_matches(word, list(known), n=2, cutoff=0.6)
+    return f'; did you mean {" or ".join(near)}?' if near else ''
+
+
+def build_parser() -> HelpfulParser:
     """Describe all commands and their options."""
-    parser = argparse.ArgumentParser(
+    parser = HelpfulParser(
         prog='mmclip',
         description='What grew out of CLIP, in OpenMMLab runners.',
+        epilog='`mmclip COMMAND --help` explains a command. Exit codes: 0 all '
+        'went well, 1 something could not be done, 2 the command was not '
+        'understood.',
     )
     parser.add_argument('--version', action='version', version=__version__)
-    subparsers = parser.add_subparsers(dest='command', required=True)
+    subparsers = parser.add_subparsers(
+        dest='command', required=True, metavar='COMMAND'
+    )
     for name, run, add_options, text in commands():
         sub = subparsers.add_parser(name, help=text, description=text)
         sub.add_argument(
@@ -34,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
             action='store_true',
             help='show where an error came from',
         )
-        sub.set_defaults(run=run)
+        sub.set_defaults(run=run, parser=sub)
         add_options(sub)
     return parser
 
@@ -44,8 +76,8 @@ def commands() -> tuple:
     return (
         (
             'detect',
-            detect,
-            add_detect_options,
+            detect_command.run,
+            detect_command.add_options,
             'Find what a text names in pictures.',
         ),
         (
@@ -94,9 +126,9 @@ def commands() -> tuple:
         ),
         (
             'models',
-            list_models,
-            add_models_options,
-            'List the configs and weights.',
+            zoo_command.run,
+            zoo_command.add_options,
+            'List the configs and weights, show one, or fetch its weights.',
         ),
         (
             'doctor',
@@ -119,17 +151,10 @@ def commands() -> tuple:
         ),
         (
             'convert',
-            convert,
-            add_convert_options,
+            convert_command.run,
+            convert_command.add_options,
             'Convert a published checkpoint.',
         ),
-    )
-
-
-def add_models_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``mmclip models``."""
-    parser.add_argument(
-        'filter', nargs='?', default='', help='show names that contain this'
     )
 
 
@@ -147,206 +172,6 @@ def add_config_options(parser: argparse.ArgumentParser, **options) -> None:
     )
 
 
-def add_detect_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``mmclip detect``."""
-    parser.add_argument('images', nargs='+', metavar='IMAGE')
-    parser.add_argument(
-        '--text',
-        help='names, such as "red circle . blue '
-        'square"; default: the names saved in the checkpoint',
-    )
-    parser.add_argument(
-        '--model',
-        required=True,
-        metavar='WORK_DIR|FILE',
-        help='work directory of a training, or a checkpoint',
-    )
-    parser.add_argument(
-        '--config', help='its config, where the checkpoint does not hold it'
-    )
-    parser.add_argument('--score-thr', type=float, default=0.3)
-    parser.add_argument(
-        '--out',
-        default='outputs',
-        metavar='DIR',
-        help='where pictures and detections.json go',
-    )
-    parser.add_argument(
-        '--device',
-        help='such as cuda:0; default: the first accelerator, else cpu',
-    )
-
-
-def add_convert_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``mmclip convert``."""
-    from mmengine.config import DictAction
-
-    parser.add_argument('method', choices=CONVERT, help='whose checkpoint')
-    parser.add_argument(
-        'source',
-        metavar='SRC',
-        help="glip: microsoft's checkpoint or mmdet's; "
-        "groupvit: a checkpoint of the authors', Hugging Face's or ours; "
-        'lseg: a Lightning checkpoint or its state dict; vild: a '
-        'TensorFlow checkpoint (its prefix, .index or folder), or an .npz of '
-        'its variables',
-    )
-    parser.add_argument('target', metavar='DST', help='.safetensors or .pth')
-    parser.add_argument(
-        '--config',
-        help='config file, or a name as in `mmclip models`; default: the '
-        'recipe that the checkpoint fits',
-    )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE'
-    )
-    parser.add_argument(
-        '--annotations',
-        metavar='FILE',
-        help='vild: LVIS v1 annotations; their frequency letters say which '
-        'names had boxes in training',
-    )
-    parser.add_argument(
-        '--clip',
-        metavar='FILE',
-        help='lseg: a CLIP that the text tower inside is compared with',
-    )
-    parser.add_argument(
-        '--layout',
-        choices=['ours', 'authors', 'hf'],
-        default='ours',
-        help='groupvit: whose layout is written',
-    )
-
-
-def convert_glip(args):
-    """Convert a GLIP of microsoft's or OpenMMLab's; return the report."""
-    from mmclip.glip.convert import convert_release, read_published, recipe_for
-
-    state = read_published(args.source)
-    args.config = args.config or recipe_for(state)
-    return convert_release(state, args.target, read_config(args))
-
-
-def convert_groupvit(args):
-    """Convert a GroupViT between layouts; return the report."""
-    from mmclip.groupvit.convert import convert_release
-
-    return convert_release(args.source, args.target, args.layout)
-
-
-def convert_lseg(args):
-    """Convert LSeg's release; return the report."""
-    from mmclip.clip.checkpoint import read_state
-    from mmclip.lseg.checkpoint import read_lightning
-    from mmclip.lseg.convert import convert_release, recipe_for
-
-    state = read_lightning(args.source)
-    args.config = args.config or recipe_for(state)
-    clip = read_state(args.clip) if args.clip else None
-    return convert_release(state, args.target, read_config(args), clip)
-
-
-def convert_vild(args):
-    """Convert ViLD's release; return the report."""
-    from mmclip.vild.convert import convert_release, recipe_for
-    from mmclip.vild.tf_bundle import open_variables
-
-    variables = open_variables(args.source)
-    args.config = args.config or recipe_for(list(variables))
-    return convert_release(
-        variables, args.target, read_config(args), args.annotations
-    )
-
-
-CONVERT = dict(
-    glip=convert_glip,
-    groupvit=convert_groupvit,
-    lseg=convert_lseg,
-    vild=convert_vild,
-)
-
-
-def convert(args) -> int:
-    """Convert, print what went where; 1 if the two sides do not fit."""
-    report = CONVERT[args.method](args)
-    print('\n'.join(report.lines()))
-    if not report.complete:
-        print(f'error: {args.target} was not written', file=sys.stderr)
-        return 1
-    print(f'written: {args.target}')
-    return 0
-
-
-def detect(args) -> None:
-    """Detect in every image; write pictures and one JSON file."""
-    import json
-
-    from mmclip.clip.phrases import split_phrases
-    from mmclip.inference.detector import Detector
-    from mmclip.inference.image import load_image
-    from mmclip.visualization import draw_detections, save_picture
-
-    images = {path: load_image(path) for path in args.images}
-    detector = Detector(args.model, config=args.config, device=args.device)
-    out, records = Path(args.out), {}
-    for path, image in images.items():
-        found = detector(image, args.text, score_thr=args.score_thr)
-        picture = draw_detections(
-            image,
-            found['boxes'],
-            found['labels'],
-            found['scores'],
-            found.get('masks'),
-            512,
-            split_phrases(args.text) if args.text else detector.classes,
-            with_legend=True,
-        )
-        target = out / f'{Path(path).stem}.png'
-        save_picture(target, picture)
-        print(f'{path}: {describe(found)} -> {target}')
-        records[path] = {
-            key: found[key] if key == 'labels' else found[key].tolist()
-            for key in ('labels', 'scores', 'boxes')
-        }
-    partial = out / '.detections.json'
-    partial.write_text(json.dumps(records, indent=1))
-    partial.replace(out / 'detections.json')
-
-
-def describe(found: dict) -> str:
-    """Say in one line what was found."""
-    if not found['labels']:
-        return 'nothing found'
-    return ', '.join(
-        f'{name} {score:.2f}'
-        for name, score in zip(found['labels'], found['scores'].tolist())
-    )
-
-
-def list_models(args) -> None:
-    """Print the configs that come with the package and their weights."""
-    from mmengine.fileio import load
-
-    folder = jobs.config_folder()
-    for metafile in sorted(folder.glob('*/metafile.yml')):
-        for model in load(metafile).get('Models', []):
-            if args.filter in model['Name']:
-                print(
-                    f'{model["Name"]:<44} {model["In Collection"]:<10} '
-                    f'{model.get("Weights", "no published weights")}'
-                )
-
-
-def read_config(args):
-    """Return the config of ``args`` with the changes asked for."""
-    from mmengine.config import Config
-
-    cfg = Config.fromfile(jobs.find_config(args.config))
-    cfg.merge_from_dict(args.cfg_options or {})
-    return cfg
-
-
 def doctor(args) -> int:
     """Print what is wrong here, or what a config lacks; 1 if anything."""
     if args.config is None:
@@ -355,14 +180,14 @@ def doctor(args) -> int:
         return min(report(), 1)
     from mmclip import diagnosis
 
-    return min(diagnosis.report(read_config(args)), 1)
+    return min(diagnosis.report(jobs.read_config(args)), 1)
 
 
 def check_data(args) -> int:
     """Print what the data hold and lack; 1 for faults that spoil a run."""
     from mmclip.data.check_config import report
 
-    return min(report(read_config(args)), 1)
+    return min(report(jobs.read_config(args)), 1)
 
 
 def add_shapes_options(parser: argparse.ArgumentParser) -> None:
@@ -379,6 +204,24 @@ def export_shapes(args) -> int:
     return run(args)
 
 
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """Read the words of a command; end with code 2 where that fails."""
+    parser = build_parser()
+    try:
+        args, left_over = parser.parse_known_args(argv)
+    except ValueError as error:  # mmengine's reading of settings
+        parser.error(f'--cfg-options takes KEY=VALUE ({error})')
+    if left_over:
+        args.parser.refuse(left_over)
+    return args
+
+
+def place_of(error: Exception) -> str:
+    """Return the file and line that raised an error."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f'{os.path.basename(last.filename)}, line {last.lineno}'
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a command; return its exit code.
 
@@ -388,12 +231,13 @@ def main(argv: list[str] | None = None) -> int:
     # Threads that wait give their core away instead of spinning: on cores that
     # others use too, training takes half the time. Read when torch is loaded.
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-    args = build_parser().parse_args(argv)
+    args = parse(argv)
     try:
         code = args.run(args)
     except KeyboardInterrupt:
         print(
-            'interrupted: what was saved stays; train again with --resume',
+            'interrupted: what was written stays; --resume goes on, where the '
+            'command has it',
             file=sys.stderr,
         )
         return 130
@@ -403,7 +247,11 @@ def main(argv: list[str] | None = None) -> int:
     except USER_ERRORS as error:
         if args.debug:
             raise
-        print(f'error: {error}\n(--debug shows where)', file=sys.stderr)
+        print(
+            f'error: {error}\n'
+            f'({place_of(error)}; --debug shows the way there)',
+            file=sys.stderr,
+        )
         return 1
     return code if isinstance(code, int) else 0
 

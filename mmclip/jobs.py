@@ -140,19 +140,29 @@ def test(args: Namespace) -> dict:
 def run(cfg, job):
     """Build the runner and do the job, with help for mistyped names."""
     from mmengine.dist import barrier
+    from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
     from mmclip.registry import with_nearest_names
 
-    try:
-        done = job(Runner.from_cfg(cfg))
+    built = False
+    try:  # runner_type='FlexibleRunner' is what mmengine's strategies need
+        own = 'runner_type' in cfg
+        runner = RUNNERS.build(cfg) if own else Runner.from_cfg(cfg)
+        built = True
+        done = job(runner)
         barrier()  # who leaves first would pull the connection from others
         return done
-    except KeyError as error:
+    except (KeyError, AttributeError, TypeError, AssertionError) as error:
         message = str(error.args[0]) if error.args else ''
-        if ' is not in the ' not in message:
+        if ' is not in the ' in message:
+            raise ValueError(with_nearest_names(message)) from error
+        if built:
             raise
-        raise ValueError(with_nearest_names(message)) from error
+        raise ValueError(
+            f'the config cannot be built: {type(error).__name__}, {message}; '
+            '`mmclip doctor CONFIG` may say more'
+        ) from error
     finally:
         leave_process_group()
 
@@ -175,18 +185,23 @@ def leave_process_group() -> None:
 
 def load_config(args: Namespace):
     """Read the config and apply the options that both jobs have."""
-    from mmengine.config import Config
-
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    cfg = Config.fromfile(find_config(args.config))
+    cfg = read_config(args)
     cfg.launcher = args.launcher
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
     cfg.work_dir = (
         args.work_dir
         or cfg.get('work_dir')
         or str(Path('work_dirs') / Path(args.config).stem)
     )
+    return cfg
+
+
+def read_config(args: Namespace):
+    """Return the config that ``args`` name, with the changes asked for."""
+    from mmengine.config import Config
+
+    cfg = Config.fromfile(find_config(args.config))
+    cfg.merge_from_dict(args.cfg_options or {})
     return cfg
 
 

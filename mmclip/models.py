@@ -30,6 +30,7 @@ METHODS = {
         'SeparateBiAttentionFusion',
         'TextToImageFusion',
     ),
+    'mmclip.glip.caption_head': ('CaptionHead',),
     'mmclip.glip.clip_text_tokens': ('CLIPTextTokens',),
     'mmclip.glip.detector': ('GLIPDetector',),
     'mmclip.glip.glipv2': ('GLIPv2Detector',),
@@ -43,6 +44,8 @@ METHODS = {
     'mmclip.glip.token_losses': ('TokenFocalLoss',),
     'mmclip.glip.losses': ('InterImageRegionWordLoss', 'MaskedWordHead'),
     'mmclip.glip.tokenizer': ('CLIPSpanTokenizer', 'WordPieceTokenizer'),
+    'mmclip.glip.unified_model': ('GLIPv2',),
+    'mmclip.glip.vqa_head': ('VQAHead',),
     'mmclip.lseg': (
         'CLIPDenseHead',
         'DPTNeck',

@@ -108,8 +108,10 @@ DATA = (
     'mmclip.data.semantic_datasets',
     'mmclip.data.shapes_dataset',
     'mmclip.data.shapes_pairs',
+    'mmclip.data.shapes_tasks',
     'mmclip.data.transfer_datasets',
     'mmclip.data.zero_shot_segmentation',
+    'mmclip.glip.dataset',
     'mmclip.lseg.captioned_images',
     'mmclip.lseg.zero_shot_datasets',
 )

@@ -3,11 +3,13 @@
 Images are uint8 (H, W, 3) RGB; boxes are xyxy pixels of the image drawn on.
 """
 
+import re
 from collections import Counter
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from mmclip.files import write_whole
 
@@ -47,7 +49,7 @@ def draw_detections(
     scores=None,
     masks=None,
     min_side: int = 0,
-    order=None,
+    order=(),
     with_legend: bool = False,
 ) -> np.ndarray:
     """Draw boxes with their names, and masks where there are any.
@@ -61,7 +63,7 @@ def draw_detections(
         min_side: The picture is enlarged until its longer side has so many
             pixels.
         order: Names by their colours, such as the whole vocabulary, so that
-            a name looks alike in all pictures; by default as they come.
+            a name looks alike in all pictures; those it lacks follow.
         with_legend: Whether the names stand below too, each with how often
             it was found.
 
@@ -72,23 +74,102 @@ def draw_detections(
     zoom = max(1.0, min_side / max(height, width))
     size = round(width * zoom), round(height * zoom)
     picture = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-    known = dict.fromkeys([*(order or ()), *names])
-    colours = {name: colour_of(i).tolist() for i, name in enumerate(known)}
+    colours = colours_of([*order, *names])
     if masks is not None:
         for mask, name in zip(masks, names):
             shown = cv2.resize(np.asarray(mask, np.uint8), size) > 0
             picture[shown] = (
                 0.6 * picture[shown] + 0.4 * np.array(colours[name])
             ).astype(np.uint8)
-    for i, (box, name) in enumerate(zip(boxes, names)):
+    from_worst = range(len(names))
+    if scores is not None:  # so that the best lie on top
+        from_worst = np.argsort(scores, kind='stable')
+    for i in from_worst:
+        name, box = names[i], np.asarray(boxes[i]) * zoom
         label = name if scores is None else f'{name} {float(scores[i]):.2f}'
-        _draw_box(picture, np.asarray(box) * zoom, label, colours[name])
+        _draw_box(picture, box, label, colours[name])
     if not with_legend or not len(names):
         return picture
-    counts = Counter(names)
-    lines = [f'{name} ({count})' for name, count in counts.most_common()]
-    tints = [np.array(colours[name]) for name, _ in counts.most_common()]
+    counts = Counter(names).most_common()
+    lines = [f'{name} ({count})' for name, count in counts]
+    tints = [np.array(colours[name]) for name, _ in counts]
     return np.concatenate([picture, legend(lines, tints, size)])
+
+
+def colours_of(names) -> dict[str, list[int]]:
+    """Return the colour of each name, by its first place."""
+    return {
+        name: colour_of(i).tolist()
+        for i, name in enumerate(dict.fromkeys(names))
+    }
+
+
+def draw_found(
+    image: np.ndarray, found: dict, min_side: int = 512, order=()
+) -> np.ndarray:
+    """Draw what a detector returned; below, a legend or the caption.
+
+    Args:
+        image: (H, W, 3) RGB.
+        found: What :func:`mmclip.detect` returns.
+        min_side: As in :func:`draw_detections`.
+        order: Likewise; of a caption it is that of its phrases.
+
+    Returns:
+        The picture, (H' + what is below, W', 3) RGB. Phrases that were found
+        have the colour of their boxes.
+    """
+    phrases = dict(found.get('phrases', ()))
+    picture = draw_detections(
+        image,
+        found['boxes'],
+        found['labels'],
+        found['scores'],
+        found.get('masks'),
+        min_side,
+        phrases or order,
+        with_legend='caption' not in found,
+    )
+    if 'caption' not in found:
+        return picture
+    colours = colours_of(phrases)
+    marks = [
+        (span, colours[phrase])
+        for phrase, spans in phrases.items()
+        if phrase in found['labels']
+        for span in spans
+    ]
+    words = caption_words(found['caption'], marks)
+    return np.concatenate([picture, caption_field(words, picture.shape[1])])
+
+
+def caption_words(caption: str, marks) -> list[tuple[str, list[int]]]:
+    """Return the words of a caption with the colours of their spans."""
+    words = []
+    for match in re.finditer(r'\S+', caption):
+        inside = [
+            c for (a, b), c in marks if a < match.end() and match.start() < b
+        ]
+        words.append((match[0], inside[0] if inside else [0, 0, 0]))
+    return words
+
+
+def caption_field(words, width: int, line: int = 24) -> np.ndarray:
+    """Write coloured words into lines of a width, uint8 (H, width, 3)."""
+    font = cv2.FONT_HERSHEY_SIMPLEX, 0.55
+    space = cv2.getTextSize(' ', *font, 2)[0][0]
+    x, y, places = 4, line - 6, []
+    for word, colour in words:
+        long = cv2.getTextSize(word, *font, 2)[0][0]
+        if x > 4 and x + long > width - 4:
+            x, y = 4, y + line
+        places.append((word, (x, y), colour))
+        x += long + space
+    field = np.full((y + 10, width, 3), 255, np.uint8)
+    for word, place, colour in places:
+        thick = 2 if any(colour) else 1
+        cv2.putText(field, word, place, *font, colour, thick, cv2.LINE_AA)
+    return field
 
 
 def _draw_box(picture, box, label: str, colour) -> None:
@@ -282,3 +363,25 @@ def save_picture(path, picture: np.ndarray) -> None:
     if not ok:
         raise OSError(f'{path}: cannot write a picture of this type')
     write_whole(path, lambda partial: partial.write_bytes(data.tobytes()))
+
+
+def save_labels(path, labels: np.ndarray, names) -> None:
+    """Write a label map as a PNG whose values are the labels.
+
+    Up to 256 names it is an indexed image of 8 bits with the names' colours
+    as palette, so that it can be looked at; beyond that 16 bits of grey.
+
+    Args:
+        path: The file.
+        labels: Indices of ``names``, (H, W).
+        names: K names.
+
+    Raises:
+        OSError: It cannot be written there.
+    """
+    if len(names) > 256:
+        save_picture(path, labels.astype(np.uint16))
+        return
+    indexed = Image.fromarray(labels.astype(np.uint8), 'P')
+    indexed.putpalette(b''.join(bytes(colour_of(k)) for k in range(256)))
+    write_whole(path, lambda partial: indexed.save(partial, 'PNG'))

@@ -1,9 +1,21 @@
 """What every test may count on."""
 
+import os
+
+if 'PYTEST_XDIST_WORKER' in os.environ:  # before torch counts the cores
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
+
 import pytest
 from mmengine.registry import DefaultScope
 
 import mmclip  # noqa: F401  (its mends let mmdet be imported)
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Share the whole suite among the cores; a part of it runs in place."""
+    if config.args_source is config.ArgsSource.TESTPATHS:
+        return min(os.cpu_count() or 1, 4)
+    return 0
 
 
 @pytest.fixture(autouse=True)
@@ -17,5 +29,7 @@ def mmdet_scope():
 def own_cache(tmp_path_factory):
     """Keep embeddings and weights of tests out of the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('MMCLIP_CACHE', str(tmp_path_factory.mktemp('cache')))
+        folder = str(tmp_path_factory.mktemp('cache'))
+        for cache in ('MMCLIP_CACHE', 'TORCH_HOME', 'XDG_CACHE_HOME'):
+            patch.setenv(cache, folder)
         yield

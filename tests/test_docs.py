@@ -111,3 +111,175 @@ def test_commands_and_their_options_exist(page):
             if word.startswith('--'):
                 option = word.split('=')[0]
                 assert option in known, f'{named(page)}: {words}'
+
+
+RUN = re.compile(r'mmclip (?:train|test|doctor|check-data) ([\w./-]+)')
+
+
+@pytest.mark.parametrize('page', PAGES, ids=named)
+def test_configs_that_commands_name_are_there(page):
+    from mmclip.jobs import find_config
+
+    for name in RUN.findall(page.read_text('utf8')):
+        if '_' in name:  # others are FILE, CONFIG, ...
+            assert find_config(name.replace('foldK', 'fold0')), named(page)
+
+
+def toctree(index: Path) -> list[str]:
+    """The pages that an index names, without their suffix."""
+    text = index.read_text('utf8')
+    found = re.findall(r'^```\{toctree\}\n(.*?)^```', text, re.S | re.M)
+    lines = [line.strip() for block in found for line in block.splitlines()]
+    return [line for line in lines if line and not line.startswith(':')]
+
+
+@pytest.mark.parametrize('language', ['en', 'zh_cn'])
+def test_each_page_stands_in_the_menu_once(language):
+    folder = ROOT / 'docs' / language
+    there = {
+        str(page.relative_to(folder).with_suffix(''))
+        for page in folder.rglob('*.md')
+        if '_build' not in page.parts
+    }
+    named = toctree(folder / 'index.md')
+    assert sorted(named) == sorted(there - {'index'})
+
+
+@cache
+def mirrors():
+    """The module that fills pages in, ``docs/pages.py``."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location('pages', ROOT / 'docs/pages.py')
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def registered_types() -> list[type]:
+    """Every class that mmclip's registries hold, those of tests left out."""
+    from mmengine.registry import Registry
+
+    from mmclip import registry
+
+    kinds = [r for r in vars(registry).values() if isinstance(r, Registry)]
+    assert len(kinds) > 8
+    for kind in kinds:
+        kind.import_from_location()
+    types = [t for kind in kinds for t in kind.module_dict.values()]
+    return [t for t in types if t.__module__.startswith('mmclip.')]
+
+
+def test_each_registered_type_is_on_a_page_of_the_api():
+    pages = sorted((ROOT / 'docs/en/api').glob('*.md'))
+    shown = {
+        module
+        for page in pages
+        for room in mirrors().MODULES.findall(page.read_text('utf8'))
+        for module in mirrors().modules(room)
+    }
+    types = registered_types()
+    assert len(types) > 60
+    for each in types:
+        assert each.__module__ in shown, each
+        assert each.__doc__, f'{each} has no word on what it does'
+
+
+def test_each_file_that_a_page_stands_for_is_there():
+    for language in ('en', 'zh_cn'):
+        files = mirrors().standing_for(ROOT / 'docs' / language)
+        assert all(path.is_file() for path in files), files
+    assert mirrors().standing_for(ROOT / 'docs/en')
+
+
+def test_a_link_out_of_the_pages_leads_to_the_page_that_stands_for_it():
+    source = ROOT / 'docs/en'
+    text = '[a](../../configs/vild/README.md#data) ![b](_static/b.png)'
+    led = mirrors().led(text, source / 'x.md', source / 'x.md', source)
+    assert led == '[a](zoo/vild.md#data) ![b](_static/b.png)'
+    text = '[a](../../docs/en/vild.md) [b](../../README.md)'
+    origin, page = ROOT / 'configs/vild/README.md', source / 'zoo/vild.md'
+    led = mirrors().led(text, origin, page, source)
+    assert led == '[a](../vild.md) {download}`b <../../../README.md>`'
+
+
+SHORT = {'clipasso', 'glip', 'groupvit', 'index', 'lseg', 'vild'}
+CHINESE = [p for p in PAGES if 'zh' in str(p.relative_to(ROOT))]
+
+
+@pytest.mark.parametrize('page', CHINESE, ids=named)
+def test_a_chinese_page_shows_the_code_of_the_english_one(page):
+    if page.parent == ROOT:
+        english = ROOT / page.name.replace('_zh-CN', '')
+    else:
+        english = ROOT / 'docs/en' / page.name
+    code = [text for _, text in BLOCK.findall(english.read_text('utf8'))]
+    shown = [text for _, text in BLOCK.findall(page.read_text('utf8'))]
+    if page.stem in SHORT:  # part of it, line by line
+        lines = {line for text in code for line in text.splitlines()}
+        assert {line for text in shown for line in text.splitlines()} <= lines
+    else:
+        assert shown == code
+
+
+def names_of(kind: type) -> set[str]:
+    """The arguments that a class takes, its parents' where it passes on."""
+    import inspect
+
+    taken: set[str] = set()
+    for each in inspect.getmro(kind):
+        if '__init__' in vars(each):
+            found = inspect.signature(each.__init__).parameters
+            taken |= set(found)
+            if all(p.kind is not p.VAR_KEYWORD for p in found.values()):
+                break
+    return taken
+
+
+def typed_calls(text: str):
+    """The types of mmclip in a block, each with the arguments it is given."""
+    for node in ast.walk(ast.parse(text)):
+        if (
+            isinstance(node, ast.Call)
+            and getattr(node.func, 'id', 0) == 'dict'
+        ):
+            given = {k.arg: k.value for k in node.keywords if k.arg}
+            kind = getattr(given.pop('type', None), 'value', '')
+            if str(kind).startswith('mmclip.'):
+                yield kind.removeprefix('mmclip.'), set(given)
+
+
+@cache
+def types_by_name() -> dict[str, type]:
+    return {each.__name__: each for each in registered_types()}
+
+
+@pytest.mark.parametrize('page', PAGES, ids=named)
+def test_types_in_code_and_their_arguments_exist(page):
+    for text in blocks(page, 'python'):
+        for name, given in typed_calls(text):
+            known = types_by_name()
+            assert name in known, f'{named(page)}: mmclip.{name}'
+            unknown = given - names_of(known[name]) - {'_delete_', '_scope_'}
+            assert not unknown, f'{named(page)}: {name} takes no {unknown}'
+
+
+@pytest.mark.parametrize('page', PAGES, ids=named)
+def test_what_code_imports_from_mmclip_is_there(page):
+    from importlib import import_module
+
+    for text in blocks(page, 'python'):
+        for node in ast.walk(ast.parse(text)):
+            module = getattr(node, 'module', None) or ''
+            if module.split('.')[0] == 'mmclip':
+                for name in node.names:
+                    assert hasattr(import_module(module), name.name), text
+
+
+NAMED = re.compile(r'`mmclip\.([A-Z]\w+)')
+
+
+@pytest.mark.parametrize('page', PAGES, ids=named)
+def test_types_that_are_named_exist(page):
+    for name in NAMED.findall(page.read_text('utf8')):
+        assert name in types_by_name(), f'{named(page)}: mmclip.{name}'

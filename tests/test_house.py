@@ -25,13 +25,8 @@ ALLOWED = {  # room: the rooms that it may import
     'jobs': FIRST,
     **{m: FIRST | {'clip', m} for m in METHODS},
 }
-ABOVE = {
-    'inference',
-    'figures',
-    'demo',
-    'cli',
-    '__init__',
-}  # these may import all below
+ABOVE = {'inference', 'cli', '__init__'}  # these may import all below
+ABOVE |= {'convert_command', 'zoo', 'zoo_command', 'figures', 'demo'}
 
 
 def imports(path: Path) -> set[str]:

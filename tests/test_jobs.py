@@ -160,3 +160,16 @@ def run(script, *arguments) -> str:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout + done.stderr
+
+
+def test_a_runner_that_the_config_names_is_taken(monkeypatch):
+    from mmengine.registry import RUNNERS
+
+    class OwnRunner:
+        @classmethod
+        def from_cfg(cls, cfg):
+            return cls()
+
+    monkeypatch.setitem(RUNNERS.module_dict, 'OwnRunner', OwnRunner)
+    cfg = Config(dict(runner_type='OwnRunner'))
+    assert jobs.run(cfg, lambda runner: type(runner)) is OwnRunner

@@ -1,5 +1,6 @@
 # The photograph keeps its background; the loss wants paper there instead.
-# Relevance: masks of the dataset (masks=...), else where ViT-B/32 looks.
+# Relevance: masks of the dataset (masks=...), else what stands out from the
+# border of the picture; source='name' asks CLIP for the class_names.
 _base_ = './clipasso_rn101_16strokes.py'
 model = dict(
     losses=[

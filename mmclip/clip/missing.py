@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from importlib.util import find_spec
 
+from mmclip.clip.places import cache_dir, file_at_hand
 from mmclip.clip.shapes_clip import WEIGHTS
 from mmclip.clip.weights import (
     SHAPES_CLIP,
     WeightFile,
-    cache_dir,
     is_path,
     model_config,
-    placed_file,
     weight_file,
 )
 
@@ -42,7 +41,7 @@ def missing_clip(
             f"the text tower of '{model}' needs the package 'transformers'",
             'pip install transformers',
         )
-    if known and not placed_file(known.files) and not in_hub_cache(known):
+    if known and not file_at_hand(known.files) and not in_hub_cache(known):
         place_it = cache_dir('weights') / known.files[0]
         yield (
             f"the weights '{tag}' of '{model}' are not on this machine",

@@ -21,6 +21,10 @@ def split_phrases(text) -> list[str] | dict:
 
     Raises:
         ValueError: The text holds no name.
+
+    Example:
+        >>> split_phrases('a red circle . blue square and a cat')
+        ['red circle', 'blue square', 'cat']
     """
     if not isinstance(text, str):
         return text if isinstance(text, dict) else list(text)

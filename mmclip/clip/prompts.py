@@ -214,6 +214,10 @@ def prompt_set(prompts: str | Sequence[str]) -> PromptSet:
     Raises:
         ValueError: The set is unknown, or a template has no ``{}`` or a
             field other than ``{}`` and ``{article}``.
+
+    Example:
+        >>> prompt_set('single').sentences('traffic_light')
+        ['a photo of a traffic light.']
     """
     if not isinstance(prompts, str):
         return PromptSet(checked_templates(prompts))

@@ -307,14 +307,7 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
 
     def to_original(self, scores: Tensor, meta: dict) -> Tensor:
         """Undo padding, flip and resizing of scores (some, H, W)."""
-        left, right, top, bottom = meta.get(
-            'img_padding_size', meta.get('padding_size', [0] * 4)
-        )
-        high, wide = scores.shape[1:]
-        scores = scores[:, top : high - bottom, left : wide - right]
-        if meta.get('flip'):
-            horizontal = meta.get('flip_direction') == 'horizontal'
-            scores = scores.flip(dims=(2 if horizontal else 1,))
+        scores = self.without_padding(scores, meta)
         size = tuple(meta['ori_shape'][:2])
         if size == tuple(scores.shape[1:]):
             return scores
@@ -325,6 +318,18 @@ class OpenVocabEncoderDecoder(EncoderDecoder):
             align_corners=self.align_corners,
             warning=False,
         )[0]
+
+    def without_padding(self, scores: Tensor, meta: dict) -> Tensor:
+        """Undo padding and flip of maps (some, H, W)."""
+        left, right, top, bottom = meta.get(
+            'img_padding_size', meta.get('padding_size', [0] * 4)
+        )
+        high, wide = scores.shape[1:]
+        scores = scores[:, top : high - bottom, left : wide - right]
+        if meta.get('flip'):
+            horizontal = meta.get('flip_direction') == 'horizontal'
+            scores = scores.flip(dims=(2 if horizontal else 1,))
+        return scores
 
     # ---- many names ----
 

@@ -107,6 +107,8 @@ class SegmentorGraph(nn.Module):
                 'the model has no names to bake in: call '
                 'model.set_vocabulary(names) (--text)'
             )
+        if hasattr(model, 'check_export'):
+            model.check_export()
         self.model, self.size = model, tuple(size)
         self.eval()  # torch's exporter gives all modules back as it was
 

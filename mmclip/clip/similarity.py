@@ -31,6 +31,10 @@ def cosine_logits(
 
     Raises:
         ValueError: The widths differ.
+
+    Example:
+        >>> cosine_logits(torch.tensor([[3.0, 4.0]]), torch.eye(2), scale=10)
+        tensor([[6., 8.]])
     """
     if features.shape[dim] != text.shape[-1]:
         raise ValueError(

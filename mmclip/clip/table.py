@@ -33,6 +33,11 @@ class EmbeddingTable(nn.Module):
     Raises:
         FileNotFoundError: A file does not exist.
         ValueError: Names and rows differ in number, or as in Vocabulary.
+
+    Example:
+        >>> table = EmbeddingTable(torch.eye(2), names=['cat', 'dog'])
+        >>> table.encode(['dog'])
+        tensor([[0., 1.]])
     """
 
     frozen = True

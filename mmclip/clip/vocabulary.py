@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from mmclip.clip.cache import cache_key, read_embeddings, write_embeddings
 from mmclip.clip.embeddings import is_table, read_table, unit_rows
+from mmclip.clip.places import cache_dir
 from mmclip.clip.prompts import prompt_set
-from mmclip.clip.weights import cache_dir
 from mmclip.registry import MODELS
 
 LAYOUT = 1  # of the cache: another number leaves older files unread
@@ -57,6 +57,12 @@ class Vocabulary(nn.Module):
         ValueError: Names are missing, blank or repeated, or embeddings have
             another size or are not finite.
         FileNotFoundError: The embeddings' file does not exist.
+
+    Example:
+        >>> table = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+        >>> vocabulary = Vocabulary(['cat', 'dog'], embeddings=table)
+        >>> vocabulary.names, vocabulary.embeddings.tolist()
+        (['cat', 'dog'], [[1.0, 0.0], [0.0, 1.0]])
     """
 
     def __init__(

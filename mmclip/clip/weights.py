@@ -17,6 +17,8 @@ from pathlib import Path
 from torch import nn
 
 from mmclip.clip.checkpoint import fit_state, read_state
+from mmclip.clip.download import check_sha256
+from mmclip.clip.places import cache_dir, file_at_hand
 from mmclip.clip.tokenizer import CLIPTokenizer
 
 SHAPES_CLIP = 'shapes-clip'
@@ -44,12 +46,6 @@ class WeightFile:
     source: str
     sha256: str
     licence: str
-
-
-def cache_dir(kind: str) -> Path:
-    """Return the folder for ``kind`` below MMCLIP_CACHE or ~/.cache/mmclip."""
-    root = os.environ.get('MMCLIP_CACHE') or '~/.cache/mmclip'
-    return Path(root).expanduser() / kind
 
 
 def weight_file(model: str, tag: str) -> WeightFile:
@@ -114,36 +110,17 @@ def find_weights(model: str, pretrained: str) -> Path:
             raise FileNotFoundError(f"there is no weight file '{path}'")
         return path
     known = weight_file(model, pretrained)
-    placed = placed_file(known.files)
+    placed = file_at_hand(known.files)
     if placed is None:
         return _fetch(known)
     if placed.name == known.files[-1]:
-        _check_sha256(placed, known.sha256)
+        check_sha256(placed, known.sha256)
     return placed
-
-
-def placed_file(names: tuple[str, ...]) -> Path | None:
-    """Return the first of ``names`` that lies in the weights cache."""
-    folder = cache_dir('weights')
-    return next((folder / n for n in names if (folder / n).is_file()), None)
 
 
 def is_path(pretrained: str) -> bool:
     """Tell a local file's name from a tag, whether or not it exists."""
     return Path(pretrained).suffix in SUFFIXES or '/' in pretrained
-
-
-def _check_sha256(path: Path, expected: str) -> None:
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    found = digest.hexdigest()
-    if not found.startswith(expected):
-        raise ValueError(
-            f"'{path}' is damaged: its sha256 is {found[:16]}... but "
-            f'{expected[:16]}... was published; delete it and fetch it again'
-        )
 
 
 def _fetch(known: WeightFile) -> Path:
@@ -345,5 +322,5 @@ def weights_fingerprint(
         if not path.is_file():
             raise FileNotFoundError(f"there is no weight file '{path}'")
         return f'{architecture} {file_fingerprint(path)}'
-    placed = placed_file(_placed_names(str(model), pretrained))
+    placed = file_at_hand(_placed_names(str(model), pretrained))
     return f'{architecture} {pretrained} {placed and file_fingerprint(placed)}'

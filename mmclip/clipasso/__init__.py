@@ -7,12 +7,14 @@ draws them, ``augmentation.py`` shows sketch and target from changed
 viewpoints, ``features.py`` looks at both with CLIP and ``losses.py`` compares
 them. ``svg.py`` writes and reads sketches.
 
-Beyond the paper: ``foreground_loss.py`` keeps the background out,
+Beyond the paper: ``foreground_loss.py`` keeps the background out, which
+``standing_out.py`` tells from the object (``named_part.py`` by its name),
 ``nested_loss.py`` and ``ordering.py`` draw stroke by stroke,
 ``stroke_count.py`` learns how many strokes are needed, ``pyramid.py`` traces
 drawings without a CLIP.
 
-``strokes.py`` holds what moves, ``scene.py`` what a loss gets to see,
+``strokes.py`` holds what moves, ``targets.py`` what it is compared with,
+``scene.py`` what a loss gets to see,
 ``sketcher.py`` is the model of all this and ``loop.py`` optimises it, with
 ``progress.py`` for the best so far. ``dataset.py`` and ``transforms.py`` bring
 the photographs.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mmclip.clip.image import CLIPImageEncoder
+from mmclip.clip.scheme import PREFIX
 from mmclip.clip.timm_tower import TimmTower
 from mmclip.clip.towers import ResNetTower, ViTTower, outputs_of
 from mmclip.clip.weights import SHAPES_CLIP
@@ -89,6 +90,7 @@ class CLIPFeatureExtractor(nn.Module):
         self.fold = fold and not isinstance(model, nn.Module)
         self.encoder = CLIPImageEncoder(model, pretrained, init_cfg=init_cfg)
         self.name = network_name(model, pretrained, init_cfg)
+        self.text = text_settings(model, pretrained, init_cfg)
         self.ask_for(layers, pooled)
 
     def ask_for(self, layers: Sequence[str], pooled: bool) -> None:
@@ -171,6 +173,23 @@ def network_name(
     elif isinstance(model, nn.Module):
         weights = weights or 'weights as given'
     return f'{name} ({weights or "random weights"})'
+
+
+def text_settings(
+    model: str | dict | nn.Module,
+    pretrained: str | None = None,
+    init_cfg: dict | None = None,
+) -> dict | None:
+    """Return the settings of the text encoder that belongs to a network.
+
+    ``None`` for a built network, of which no more than this is known.
+    """
+    if isinstance(model, nn.Module):
+        return None
+    source = (init_cfg or {}).get('checkpoint', pretrained)
+    if isinstance(source, str) and source.startswith(PREFIX):
+        source = source.removeprefix(PREFIX).partition('/')[2] or None
+    return dict(model=model, pretrained=source)
 
 
 def fingerprint(module: nn.Module) -> str:

@@ -10,9 +10,12 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from mmclip.registry import TASK_UTILS
+
 OTHERS = ('background', 'other', 'others', 'unlabeled')
 
 
+@TASK_UTILS.register_module()
 class ForegroundModel:
     """Mask photographs with a trained model of mmseg, mmdet or mmclip.
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from mmclip.clip.towers import ResNetTower, ViTTower
 from mmclip.clipasso.features import CLIPFeatures
 from mmclip.clipasso.losses import CLIPSemanticLoss
+from mmclip.clipasso.named_part import name_embeddings, nearest_part
 from mmclip.clipasso.saliency import (
     activation_maps,
     attention_maps,
@@ -21,9 +22,10 @@ from mmclip.clipasso.saliency import (
     otsu,
 )
 from mmclip.clipasso.scene import Scene, SketchLoss
+from mmclip.clipasso.standing_out import standing_out
 from mmclip.registry import MODELS
 
-SOURCES = ('auto', 'mask', 'saliency')
+SOURCES = ('auto', 'mask', 'border', 'name', 'saliency')
 SMALLEST = 1e-6
 
 
@@ -45,17 +47,24 @@ class ForegroundWeightedLoss(SketchLoss):
         background: Weight of the paper.
         semantic: Weight of the embedding; 0 leaves it out.
         source: Where relevance comes from: ``'mask'`` (soft or hard ones that
-            the images bring), ``'saliency'`` (where the network looks), or
-            ``'auto'``: masks where there are any.
-        grow: How far relevance is grown, as part of the picture's side: the
-            outline of an object lies on the border of its mask, half of it
-            outside.
+            the images bring), ``'border'`` (what stands out from the border
+            of the picture, see :mod:`mmclip.clipasso.standing_out`),
+            ``'name'`` (likewise, and of several parts the one that CLIP finds
+            nearest to the image's class name), ``'saliency'`` (where the
+            network looks), or ``'auto'``: masks where there are any, else the
+            border.
+        grow: How far masks and saliency are grown, as part of the picture's
+            side: the outline of an object lies on the border of its mask,
+            half of it outside. What is cut out by its colours has it inside.
         sharpness: Of the step from irrelevant to relevant that saliency is
             put through; the step lies at Otsu's threshold.
+        text: Settings of the :class:`mmclip.clip.text.CLIPTextEncoder` that
+            reads names; by default that of the CLIP that looks.
         loss_weight: Factor on all.
 
     Raises:
-        ValueError: ``source`` is unknown, or masks are wanted and missing.
+        ValueError: ``source`` is unknown, or masks or names are wanted and
+            missing.
     """
 
     def __init__(
@@ -66,6 +75,7 @@ class ForegroundWeightedLoss(SketchLoss):
         source: str = 'auto',
         grow: float = 0.02,
         sharpness: float = 20.0,
+        text: dict | None = None,
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
@@ -76,7 +86,7 @@ class ForegroundWeightedLoss(SketchLoss):
         self.layers = dict(layers or dict(layer2=1.0, layer3=1.0))
         self.background, self.source = background, source
         self.grow, self.sharpness = grow, sharpness
-        self.loss_weight = loss_weight
+        self.text, self.loss_weight = text, loss_weight
         self.pooled = semantic > 0
         self.semantic = CLIPSemanticLoss(semantic)
 
@@ -89,20 +99,59 @@ class ForegroundWeightedLoss(SketchLoss):
 
     def find_relevance(self, sketcher) -> Tensor:
         """Return relevance (B, 1, H, W) in [0, 1], whose maximum is 1."""
-        masks = sketcher.masks if self.source != 'saliency' else None
-        if masks is None and self.source == 'mask':
-            raise ValueError(
-                "source='mask', but an image has none: give the dataset "
-                "masks, or take source='saliency'"
-            )
-        if masks is None:
-            encoder = sketcher.saliency or sketcher.extractor.encoder
-            masks = soft_foreground(encoder, sketcher.images, self.sharpness)
+        masks = self.find_masks(sketcher)
         most = masks.flatten(1).amax(dim=1)[:, None, None]
         masks = torch.where(most > 0, masks / most.clamp(min=SMALLEST), 1)
         masks = masks[:, None].to(sketcher.images)
-        reach = round(self.grow * masks.shape[2])
+        outlined = self.finds_outlines(sketcher)
+        reach = 0 if outlined else round(self.grow * masks.shape[2])
         return F.max_pool2d(masks, 2 * reach + 1, stride=1, padding=reach)
+
+    def finds_outlines(self, sketcher) -> bool:
+        """Tell whether objects are cut out here."""
+        found = self.source == 'auto' and sketcher.masks is None
+        return found or self.source in ('border', 'name')
+
+    def find_masks(self, sketcher) -> Tensor:
+        """Return masks (B, H, W) by the source; 0 everywhere means all."""
+        if self.source in ('auto', 'mask') and sketcher.masks is not None:
+            return sketcher.masks
+        if self.source == 'mask':
+            raise ValueError(
+                "source='mask', but an image has none: give the dataset "
+                "masks, or take source='border'"
+            )
+        if self.source == 'saliency':
+            encoder = sketcher.saliency or sketcher.extractor.encoder
+            return soft_foreground(encoder, sketcher.images, self.sharpness)
+        choose = self.by_name(sketcher) if self.source == 'name' else None
+        return standing_out(
+            sketcher.images, sketcher.extractor.look_at_target, choose=choose
+        )
+
+    def by_name(self, sketcher):
+        """Return what chooses the part that an image's class name means.
+
+        Raises:
+            ValueError: An image has no class name, or the network no words.
+        """
+        names = [sample.get('class_name') for sample in sketcher.samples]
+        if not all(names):
+            raise ValueError(
+                "source='name', but an image has none: give the dataset "
+                "class_names, or take source='border'"
+            )
+        text = self.text or getattr(sketcher.extractor, 'text', None)
+        encoder = sketcher.extractor.encoder
+        if text is None or not hasattr(encoder, 'pooled'):
+            raise ValueError(
+                f"source='name', but {sketcher.extractor.name} reads no "
+                "words: look through a CLIP, or take source='border'"
+            )
+        wanted = name_embeddings(names, text)
+        return lambda k, parts: nearest_part(
+            encoder, sketcher.images[k], parts, wanted[k]
+        )
 
     def weigh_starts(self, maps: list) -> list:
         """Let strokes start where it is relevant, if they may at all there.

@@ -29,7 +29,7 @@ class Nearest:
         tangent: C' (2, n).
         turn: Normal part of C'' over the slope of v . C' by t, which says
             how far a moved control point turns the normal (n,).
-        slope: |C'|^2 - v . C'' (n,).
+        slope: ``|C'|^2 - v . C''`` (n,).
     """
 
     t: Tensor

@@ -6,9 +6,9 @@ Nothing here builds or fetches a network; the answers are settings of
 
 from mmclip.clip import efficientnet_lite0 as lite0
 from mmclip.clip.missing import missing_clip
+from mmclip.clip.places import cache_dir
 from mmclip.clip.weights import (
     SHAPES_CLIP,
-    cache_dir,
     is_path,
     model_config,
     weight_file,
@@ -132,3 +132,45 @@ def losses_for(vision: dict) -> list[dict]:
         dict(type='mmclip.CLIPGeometricLoss', layers=layers),
         dict(type='mmclip.CLIPSemanticLoss', loss_weight=0.1),
     ]
+
+
+OBJECT = 'object'  # whatever stands out
+PLAIN = ('CLIPGeometricLoss', 'CLIPSemanticLoss')
+
+
+def losses_of_object(losses: list[dict], of: str) -> list[dict]:
+    """Return losses that keep the background of a photograph out.
+
+    The geometric and the semantic loss become one
+    :class:`mmclip.clipasso.foreground_loss.ForegroundWeightedLoss`; the others
+    stay.
+
+    Args:
+        losses: As in a config.
+        of: ``'object'``, or what is to be sketched, a class name.
+
+    Raises:
+        ValueError: There is neither a geometric loss nor a weighted one.
+    """
+    source = dict(source='border' if of == OBJECT else 'name')
+    kinds = [loss['type'].split('.')[-1] for loss in losses]
+    weighted = 'ForegroundWeightedLoss'
+    if weighted in kinds:
+        return [
+            {**loss, **source} if kind == weighted else loss
+            for kind, loss in zip(kinds, losses)
+        ]
+    if PLAIN[0] not in kinds:
+        raise ValueError(
+            f'of={of!r} needs a geometric loss to weigh, but the losses are '
+            f'{", ".join(kinds)}'
+        )
+    given = dict(zip(kinds, losses))
+    geometric, semantic = (dict(given.get(kind, {})) for kind in PLAIN)
+    one = dict(type=f'mmclip.{weighted}', semantic=0.0, **source)
+    if 'layers' in geometric:
+        one['layers'] = geometric['layers']
+    if semantic:
+        one['semantic'] = semantic.get('loss_weight', 0.1)
+    rest = [x for kind, x in zip(kinds, losses) if kind not in PLAIN]
+    return [one, *rest]

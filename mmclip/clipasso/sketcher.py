@@ -17,12 +17,12 @@ from mmclip.clipasso.features import (
     build_extractor,
     each_view,
     fingerprint,
-    joined,
     network_name,
 )
 from mmclip.clipasso.scene import Scene
 from mmclip.clipasso.strokes import StrokeParameters, Strokes
 from mmclip.clipasso.svg import Drawing
+from mmclip.clipasso.targets import Targets
 from mmclip.registry import MODELS, TASK_UTILS
 
 SEED_STEP = 1000  # as the release numbers its seeds: 0, 1000, 2000
@@ -66,6 +66,7 @@ class CLIPassoSketcher(BaseModel):
 
     Attributes:
         images (Tensor): The targets at work (B, 3, H, W) in [0, 1].
+        targets (Targets): What is seen in them.
         masks (Tensor): Their foreground (B, H, W), or ``None``.
         start_maps (list): Where strokes may start, (H, W) each or ``None``.
         album (dict): Finished sketches by the path of their image.
@@ -141,8 +142,7 @@ class CLIPassoSketcher(BaseModel):
             seed,
         )
         self.width = width
-        self.images = self.masks = self.plain_target = None
-        self.fingerprint, self.kept_targets = None, {}
+        self.images = self.masks = self.targets = self.fingerprint = None
         self.samples, self.start_maps, self.album = [], [], {}
         self.register_load_state_dict_post_hook(forget_frozen)
 
@@ -189,8 +189,7 @@ class CLIPassoSketcher(BaseModel):
         self.strokes.count = len(self.images) * self.num_seeds
         if self.fingerprint is None:  # norms are folded at the first look
             self.fingerprint = fingerprint(self.extractor.encoder)
-        self.plain_target = self.extractor.look_at_target(self.images)
-        self.kept_targets = {}
+        self.targets = Targets(self.images, self.extractor, self.augment)
         for loss in self.losses:
             loss.begin(self)
         self.start_maps = self.find_starts()
@@ -258,8 +257,9 @@ class CLIPassoSketcher(BaseModel):
         """
         owner = self.owner if owner is None else owner
         sketch = self.draw(strokes)
-        shown = self.show(sketch, views)
-        target = self.target_features(views) if target is None else target
+        targets = self.targets
+        shown = targets.show(sketch, views)
+        target = targets.features(views) if target is None else target
 
         def draw_again(other: Strokes, plain: bool = False) -> Scene:
             if plain:
@@ -279,56 +279,9 @@ class CLIPassoSketcher(BaseModel):
                 each_view(owner, len(self.images), len(shown))
             ),
             draw_again=draw_again,
-            see=lambda pictures, kept=None: self.see(pictures, views, kept),
-            show=lambda pictures: self.show(pictures, views),
+            see=lambda pictures, kept=None: targets.see(pictures, views, kept),
+            show=lambda pictures: targets.show(pictures, views),
         )
-
-    def show(self, pictures: Tensor, views: Views | None) -> Tensor:
-        """Show pictures in all views, or as they are."""
-        if views is None:
-            return pictures
-        return self.augment(pictures, views=views)[0]
-
-    def see(
-        self, pictures: Tensor, views: Views | None, kept: dict | None = None
-    ) -> CLIPFeatures:
-        """Look at pictures (B, 3, H, W) without a graph, (K * B).
-
-        Args:
-            pictures: RGB in [0, 1].
-            views: As for :meth:`look`.
-            kept: What was seen of them so far, by the views' numbers in
-                their bank (-1 for the plain one); it is added to.
-        """
-        if views is None or views.members is None or kept is None:
-            return self.extractor.look_at_target(self.show(pictures, views))
-        if self.augment.plain and -1 not in kept:
-            kept[-1] = self.extractor.look_at_target(pictures)
-        members = views.members.tolist()
-        new = [k for k, member in enumerate(members) if member not in kept]
-        if new:
-            shown = self.show(pictures, views[new])[
-                -len(new) * len(pictures) :
-            ]
-            seen = self.extractor.look_at_target(shown)
-            for row, k in enumerate(new):
-                one = slice(row * len(pictures), (row + 1) * len(pictures))
-                kept[members[k]] = seen.rows(one)
-        wanted = [-1, *members] if self.augment.plain else members
-        return joined([kept[member] for member in wanted])
-
-    def target_features(self, views: Views | None = None) -> CLIPFeatures:
-        """See the targets (K * B pictures); the plain ones are kept."""
-        if views is None:
-            return self.plain_target
-        if views.members is not None or not self.augment.plain:
-            self.kept_targets[-1] = self.plain_target
-            return self.see(self.images, views, self.kept_targets)
-        if not len(views):
-            return self.plain_target
-        shown = self.show(self.images, views)[len(self.images) :]
-        rest = self.extractor.look_at_target(shown)
-        return joined([self.plain_target, rest])
 
     def forward(
         self,

@@ -18,7 +18,7 @@ from mmclip.clipasso.preprocess import (
     read_picture,
     resize_to_canvas,
 )
-from mmclip.registry import TRANSFORMS
+from mmclip.registry import TASK_UTILS, TRANSFORMS
 
 
 @TRANSFORMS.register_module()
@@ -59,7 +59,9 @@ class ApplyForegroundMask:
             is one, else alpha, else the image stays whole.
         model: For ``'model'``: settings of
             :class:`mmclip.clipasso.foreground.ForegroundModel`, such as
-            ``dict(config=..., checkpoint=...)`` of mmdet, mmseg or our LSeg.
+            ``dict(config=..., checkpoint=...)`` of mmdet, mmseg or our LSeg;
+            or ``dict(type='mmclip.SalientForeground', checkpoint=...)``,
+            which is U2-Net.
         whiten: Whether the background turns white. ``False`` only adds the
             mask, for losses that know what to do with it.
 
@@ -125,9 +127,11 @@ class ApplyForegroundMask:
     def network(self):
         """Return the foreground model, built when first asked for."""
         if self._network is None:
-            from mmclip.clipasso.foreground import ForegroundModel
+            # they register what may be asked for
+            from mmclip.clipasso import foreground, u2net  # noqa: F401
 
-            self._network = ForegroundModel(**self.model)
+            default = dict(type='mmclip.ForegroundModel')
+            self._network = TASK_UTILS.build({**default, **self.model})
         return self._network
 
 

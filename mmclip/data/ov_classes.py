@@ -39,6 +39,10 @@ def class_names(names) -> tuple[str, ...]:
 
     Raises:
         ValueError: There is no set of this name.
+
+    Example:
+        >>> class_names('coco-novel-17')[:3]
+        ('airplane', 'bus', 'cat')
     """
     if not isinstance(names, str):
         return tuple(names)
@@ -54,5 +58,9 @@ def frequency_letter(image_count: int) -> str:
     """Return LVIS's letter of a class found in so many training images.
 
     Rare are 1 to 10, common 11 to 100, frequent more (LVIS, section 3.1).
+
+    Example:
+        >>> frequency_letter(10), frequency_letter(100), frequency_letter(101)
+        ('r', 'c', 'f')
     """
     return 'r' if image_count <= 10 else 'c' if image_count <= 100 else 'f'

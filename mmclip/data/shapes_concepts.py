@@ -85,6 +85,10 @@ def concepts(*splits: str, vocabulary: str = 'all') -> tuple[Concept, ...]:
 
     Raises:
         ValueError: A split or vocabulary that does not exist.
+
+    Example:
+        >>> [len(concepts(s, vocabulary='shapes-80')) for s in SPLITS]
+        [48, 17, 15]
     """
     splits = splits or SPLITS
     for name in splits:
@@ -168,6 +172,10 @@ def parse(name: str) -> Concept:
 
     Raises:
         ValueError: ``name`` is not a concept of this world.
+
+    Example:
+        >>> parse('red circle')[:3], parse('red circle').split
+        (('red', 'solid', 'circle'), 'base')
     """
     found = _by_name().get(name)
     if found is None:

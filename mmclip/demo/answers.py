@@ -15,9 +15,11 @@ def detect(
     named: Named, image, text: str, score_thr: float
 ) -> tuple[np.ndarray, str]:
     """Find what a text names; without text, what the model was taught."""
+    from mmclip.visualization import draw_found
+
     picture, detector = asked(image), named.build()
     found = detector(picture, text.strip() or None, score_thr=score_thr)
-    return drawn(picture, found), table(found)
+    return draw_found(picture, found, SIDE), table(found)
 
 
 def ground(
@@ -28,25 +30,15 @@ def ground(
     Raises:
         ValueError: The caption has no phrase.
     """
-    from mmclip.glip.grounding import ground_caption
-    from mmclip.glip.noun_phrases import noun_phrases
-    from mmclip.inference.teacher import DetectorTeacher
+    from mmclip.visualization import draw_found
 
-    picture = asked(image)
-    phrases = ground_caption(caption, noun_phrases)
-    (found,) = DetectorTeacher(named.build())([picture], [phrases])
-    order = np.argsort(-found['scores'], kind='stable')
-    order = order[found['scores'][order] >= score_thr]
-    best = dict(
-        labels=[phrases.names[found['labels'][k]] for k in order],
-        scores=found['scores'][order],
-        boxes=found['boxes'][order],
-    )
-    missed = [n for n in phrases.names if n not in best['labels']]
-    text = table(best)
+    picture, detector = asked(image), named.build()
+    found = detector(picture, caption.strip(), score_thr=score_thr)
+    missed = [n for n, _ in found['phrases'] if n not in found['labels']]
+    text = table(found)
     if missed:
         text += f'\n\nNot found: {", ".join(map(plain, missed))}.'
-    return drawn(picture, best, phrases.names), text
+    return draw_found(picture, found, SIDE), text
 
 
 def segment(named: Named, image, text: str) -> tuple[np.ndarray, str]:
@@ -88,22 +80,6 @@ def asked(image) -> np.ndarray:
     if image is None:
         raise ValueError('there is no image yet: give one, or draw a scene')
     return load_image(image)
-
-
-def drawn(picture: np.ndarray, found: dict, order=None) -> np.ndarray:
-    """Draw boxes and a legend."""
-    from mmclip.visualization import draw_detections
-
-    return draw_detections(
-        picture,
-        found['boxes'],
-        found['labels'],
-        found['scores'],
-        found.get('masks'),
-        SIDE,
-        order,
-        with_legend=True,
-    )
 
 
 def table(found: dict) -> str:

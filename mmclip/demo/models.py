@@ -18,6 +18,8 @@ FIX = dict(
     sketch='mmclip demo --model-sketch RN101-quickgelu',
 )
 
+TASK = dict(detect='detection', ground='detection', segment='segmentation')
+
 
 @dataclass(frozen=True)
 class Named:
@@ -45,19 +47,38 @@ class Named:
         """
         if self.task == 'sketch':
             return self.check_network()
-        if self.model is None:
-            raise FileNotFoundError(
-                f'no model was named for this tab: start the demo with '
-                f'`{FIX[self.task]}`, a work directory of `mmclip train` or a '
-                'checkpoint'
-            )
-        from mmclip.inference.trained import find_checkpoint
+        from mmclip.inference.named import find_checkpoint, is_file_name
         from mmclip.jobs import find_config
 
-        path = find_checkpoint(self.model)
+        path = self.model
+        if path is None:
+            path = self.best()
+        elif is_file_name(path):
+            path = find_checkpoint(path)
         if self.config is None:
             return path
         return f'{path} ({Path(find_config(self.config)).stem})'
+
+    def best(self) -> str:
+        """Return the best model on this machine that knows photographs.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        from mmclip.inference.named import best_at_hand
+
+        unnamed = (
+            'no model was named for this tab: start the demo with '
+            f'`{FIX[self.task]}`, a work directory of `mmclip train`, a '
+            'checkpoint or a name of `mmclip models`'
+        )
+        if self.task == 'groups':
+            raise FileNotFoundError(unnamed)
+        try:
+            found = best_at_hand(TASK[self.task])
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f'{unnamed}; {error}') from error
+        return found.checkpoint or 'a CLIP read densely'
 
     def check_network(self) -> str:
         """Return which network sketches."""
@@ -81,10 +102,14 @@ class Named:
 def built(named: Named):
     """Build what answers in a tab that is no sketch's."""
     from mmclip.inference.detector import Detector
+    from mmclip.inference.grounding import GroundingInferencer
     from mmclip.inference.groups import Grouper
     from mmclip.inference.segmentor import Segmentor
 
     kinds = dict(
-        detect=Detector, ground=Detector, segment=Segmentor, groups=Grouper
+        detect=Detector,
+        ground=GroundingInferencer,
+        segment=Segmentor,
+        groups=Grouper,
     )
     return kinds[named.task](named.model, config=named.config)

@@ -156,15 +156,24 @@ class GLIPBert(BaseModule):
         ids, masks = self.tokenizer(list(texts))
         return self.read(ids, masks)
 
-    def read(self, ids: Tensor, masks: Tensor) -> dict[str, Tensor]:
-        """Read ids (B, L), such as some that were masked."""
+    def read(
+        self, ids: Tensor, masks: Tensor, causal: bool = False
+    ) -> dict[str, Tensor]:
+        """Read ids (B, L), such as some that were masked.
+
+        Args:
+            ids: (B, L).
+            masks: (B, L).
+            causal: Whether a word reads only those before it, as one must
+                that tells the next.
+        """
         body = self.language_backbone['body']['model']
         device = body.embeddings.word_embeddings.weight.device
         ids, masks = ids.to(device), masks.bool().to(device)
         with torch.set_grad_enabled(
             torch.is_grad_enabled() and not self.frozen
         ):
-            hidden = body(ids, masks)
+            hidden = body(ids, masks, causal)
         return language_features(hidden, masks)
 
 

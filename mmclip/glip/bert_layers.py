@@ -11,7 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmclip.glip.attention import LIMIT, added_mask, heads_of, merge_heads
+from mmclip.glip.attention import (
+    LIMIT,
+    MASKED,
+    added_mask,
+    heads_of,
+    merge_heads,
+)
 
 EPS = 1e-12
 
@@ -160,6 +166,12 @@ def hidden_words(masks: Tensor, dtype: torch.dtype) -> Tensor | None:
     return None if masks.all() else added_mask(masks, dtype)[:, None, None]
 
 
+def later_words(length: int, like: Tensor) -> Tensor:
+    """Return what keeps words from reading those behind them, (L, L)."""
+    low = max(MASKED, torch.finfo(like.dtype).min)
+    return like.new_full((length, length), low).triu(1)
+
+
 class BertEmbeddings(nn.Module):
     """Sum the embeddings of words, positions and segments; normalise.
 
@@ -203,9 +215,16 @@ class BertLayers(nn.Module):
         )
         self.with_cp = with_cp
 
-    def forward(self, x: Tensor, masks: Tensor) -> Tensor:
+    def forward(
+        self, x: Tensor, masks: Tensor, causal: bool = False
+    ) -> Tensor:
         """Return the last layer's words (B, L, C)."""
-        hidden = hidden_words(masks, x.dtype)
+        # padding stands behind a caption, so what is causal hides it too
+        hidden = (
+            later_words(x.shape[1], x)
+            if causal
+            else hidden_words(masks, x.dtype)
+        )
         for layer in self.layer:
             if self.with_cp and torch.is_grad_enabled():
                 x = checkpoint(layer.read, x, hidden, use_reentrant=False)
@@ -252,6 +271,8 @@ class Bert(nn.Module):
             dropout=dropout,
         )
 
-    def forward(self, ids: Tensor, masks: Tensor) -> Tensor:
-        """Read ids (B, L): (B, L, C)."""
-        return self.encoder(self.embeddings(ids), masks)
+    def forward(
+        self, ids: Tensor, masks: Tensor, causal: bool = False
+    ) -> Tensor:
+        """Read ids (B, L): (B, L, C); causal words read none behind them."""
+        return self.encoder(self.embeddings(ids), masks, causal)

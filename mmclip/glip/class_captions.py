@@ -6,17 +6,16 @@ N boxes, R names in the caption.
 from collections.abc import Mapping
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
+from mmclip.glip.caption_transform import CaptionTransform
 from mmclip.glip.grounding import clean_name, join_names
-from mmclip.glip.tokenizer import build_tokenizer
 from mmclip.registry import TRANSFORMS
 
 BOX_KEYS = ('gt_bboxes', 'gt_bboxes_labels', 'gt_masks', 'gt_ignore_flags')
 
 
 @TRANSFORMS.register_module()
-class SampleNegativeClasses(BaseTransform):
+class SampleNegativeClasses(CaptionTransform):
     """Write the classes of the boxes and random others into a caption.
 
     GLIP, sec. 3.1 (``od_to_grounding.py`` of microsoft/GLIP): in ``full_prob``
@@ -53,10 +52,9 @@ class SampleNegativeClasses(BaseTransform):
         max_tokens: int | None = None,
         alternatives: str | None = '/',
     ) -> None:
-        self.tokenizer = build_tokenizer(tokenizer)
+        super().__init__(tokenizer, max_tokens)
         self.num_negatives = num_negatives
         self.full_prob = full_prob
-        self.max_tokens = max_tokens or self.tokenizer.max_tokens
         self.alternatives = alternatives
         self.lengths: dict[str, int] = {}  # tokens of names met before
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmclip.glip.grounding import Grounding
 from mmclip.glip.head import suppressed
 from mmclip.glip.reading import ReadsText
-from mmclip.glip.token_maps import positive_map
+from mmclip.glip.token_maps import positive_map, token_map
 from mmclip.registry import MODELS
 
 
@@ -80,18 +80,24 @@ class GLIPDetector(ReadsText, SingleStageDetector):
         Args:
             batch_inputs: (B, 3, H, W).
             batch_data_samples: With ``text`` and boxes with inclusive ends,
-                whose labels count the names or phrases of the text.
+                whose labels count the names or phrases of the text;
+                ``tokens_ignored`` may list spans of it that no region learns
+                from.
         """
-        grounded = self.ground_training(batch_data_samples)
-        language = self.words([one.caption for one in grounded])
-        self.mark_boxes(batch_data_samples, grounded, language)
-        levels = self.extract_feat(batch_inputs)
-        fused = self.bbox_head.head.fuse(levels, language)
-        losses = self.bbox_head.loss_fused(
-            *fused, language['masks'], batch_data_samples
+        return self.loss_levels(
+            self.extract_feat(batch_inputs), batch_data_samples
         )
+
+    def loss_levels(self, levels: Sequence[Tensor], samples: list) -> dict:
+        """Compute the losses from the neck's levels (B, C, h, w)."""
+        grounded = self.ground_training(samples)
+        language = self.words([one.caption for one in grounded])
+        self.mark_boxes(samples, grounded, language)
+        fused = self.bbox_head.head.fuse(levels, language)
+        counted = self.counted_words(samples, grounded, language)
+        losses = self.bbox_head.loss_fused(*fused, counted, samples)
         return losses | self.other_losses(
-            levels, language, fused, grounded, batch_data_samples
+            levels, language, fused, grounded, samples
         )
 
     def mark_boxes(
@@ -104,6 +110,34 @@ class GLIPDetector(ReadsText, SingleStageDetector):
             boxes.positive_maps = positive_map(
                 one, self.tokenizer, boxes.labels, masks.shape[1]
             ).to(masks.device)
+
+    def counted_words(
+        self, samples: list, grounded: list[Grounding], language: dict
+    ) -> Tensor:
+        """Return which words the regions learn from, bool (B, L).
+
+        Words of ``tokens_ignored`` are left out, unless a box is named by
+        them.
+
+        Raises:
+            ValueError: The loss would count them all the same.
+        """
+        counted = language['masks'].bool().clone()
+        for row, sample, one in zip(counted, samples, grounded):
+            spans = sample.get('tokens_ignored', None)
+            if not spans:
+                continue
+            if getattr(self.bbox_head.loss_cls, 'kind', '') == 'unmasked':
+                raise ValueError(
+                    "loss_cls has kind='unmasked', which counts every word, "
+                    'but a data sample has tokens_ignored: choose sigmoid or '
+                    "softmax, or unboxed='negative' in PackNegativeCaptions"
+                )
+            encoding = self.tokenizer.encode(one.caption)
+            (ignored,) = token_map(encoding, [spans], len(row))
+            named = sample.gt_instances.positive_maps.any(dim=0)
+            row &= named | ~ignored.to(row.device)
+        return counted
 
     def other_losses(
         self,
@@ -135,9 +169,16 @@ class GLIPDetector(ReadsText, SingleStageDetector):
             The samples with ``pred_instances``: ``bboxes`` xyxy (N, 4),
             ``scores`` (N,), ``labels`` (N,), ``label_names`` (N names).
         """
-        batch = self.ground_test(batch_data_samples)
-        levels = self.extract_feat(batch_inputs)
-        metas = [sample.metainfo for sample in batch_data_samples]
+        return self.predict_levels(
+            self.extract_feat(batch_inputs), batch_data_samples, rescale
+        )
+
+    def predict_levels(
+        self, levels: Sequence[Tensor], samples: list, rescale: bool = True
+    ) -> list:
+        """Detect from the neck's levels (B, C, h, w)."""
+        batch = self.ground_test(samples)
+        metas = [sample.metainfo for sample in samples]
         found = [[] for _ in metas]
         step = (self.test_cfg or {}).get('rows_per_pass', 8)
         for start in range(0, len(batch.pairs), step):
@@ -147,13 +188,11 @@ class GLIPDetector(ReadsText, SingleStageDetector):
             )
             for (image, _, _), one in zip(pairs, results):
                 found[image].append(one)
-        for sample, parts, names in zip(
-            batch_data_samples, found, batch.names
-        ):
+        for sample, parts, names in zip(samples, found, batch.names):
             joined = self.join(parts)
             joined.label_names = [names[k] for k in joined.labels.tolist()]
             sample.pred_instances = joined
-        return batch_data_samples
+        return samples
 
     def predict_pairs(
         self,

@@ -89,9 +89,13 @@ class GLIPv2Detector(GLIPDetector):
     # ---- masks ----
 
     def mask_losses(self, fused: tuple, samples: list) -> Tensor:
-        """Compute the loss of masks in the true boxes that have words."""
+        """Compute the loss of masks in the true boxes that have words.
+
+        Images without masks, such as those of phrases, count nothing.
+        """
         levels, words = fused
         truths = [sample.gt_instances for sample in samples]
+        truths = [own if 'masks' in own else own[:0] for own in truths]
         boxes = [exclusive(truth) for truth in truths]
         rois = bbox2roi(boxes)  # (N, 5)
         rows = torch.cat([truth.positive_maps for truth in truths])
@@ -106,7 +110,7 @@ class GLIPv2Detector(GLIPDetector):
         targets = mask_target(
             boxes,
             [torch.arange(len(own), device=rois.device) for own in boxes],
-            [truth.masks for truth in truths],
+            [truth.get('masks') for truth in truths],
             size,
         )
         return self.mask_head.mask_loss(logits, targets[kept])

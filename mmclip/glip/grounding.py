@@ -76,7 +76,7 @@ def check_spans(caption: str, spans: Sequence[Spans]) -> None:
 def join_names(
     names: Sequence[str], prompts: Mapping[str, Mapping] | None = None
 ) -> tuple[str, list[Spans]]:
-    """Write names into one caption, ``. `` between them.
+    """Write names into one caption, ``'. '`` between them.
 
     Args:
         names: At least one; cleaned here.
@@ -86,6 +86,10 @@ def join_names(
 
     Returns:
         The caption, and the span of each name.
+
+    Example:
+        >>> join_names(['person', 'traffic_light'])
+        ('person. traffic light', [[[0, 6]], [[8, 21]]])
     """
     caption, spans = '', []
     for k, name in enumerate(names):
@@ -209,7 +213,7 @@ def ground_phrases(
 
     Returns:
         A row a phrase. A phrase of several spans is called by all its parts,
-        `` / `` between them, as in mmdet.
+        ``' / '`` between them, as in mmdet.
 
     Raises:
         ValueError: A span is not in the caption.

@@ -21,11 +21,24 @@ class VLMaskHead(FCNMaskHead):
 
     Args:
         language_dim: W.
+        loss_mask: Config of the loss; mmdet's own by default.
         **kwargs: As for mmdet's FCNMaskHead.
     """
 
-    def __init__(self, *args, language_dim: int = 768, **kwargs) -> None:
-        super().__init__(*args, class_agnostic=True, **kwargs)
+    def __init__(
+        self,
+        *args,
+        language_dim: int = 768,
+        loss_mask: dict | None = None,
+        **kwargs,
+    ) -> None:
+        # with its prefix: an inherited config has another scope than mmdet's
+        loss_mask = loss_mask or dict(
+            type='mmdet.CrossEntropyLoss', use_mask=True, loss_weight=1.0
+        )
+        super().__init__(
+            *args, class_agnostic=True, loss_mask=loss_mask, **kwargs
+        )
         self.conv_logits = None
         width = self.conv_out_channels
         self.dot_product_projection_text = nn.Linear(language_dim, width)

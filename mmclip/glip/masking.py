@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
-from mmclip.glip.tokenizer import WordPieceTokenizer, build_tokenizer
+from mmclip.glip.caption_transform import CaptionTransform
+from mmclip.glip.tokenizer import WordPieceTokenizer
 from mmclip.registry import TRANSFORMS
 
 WORD = re.compile(r'[^\W_]+')
@@ -22,7 +23,7 @@ class Change(NamedTuple):
 
 
 @TRANSFORMS.register_module()
-class MaskWords(BaseTransform):
+class MaskWords(CaptionTransform):
     """Replace some words of the caption, and remember which they were.
 
     As in BERT, of the words chosen 8 in 10 become ``[MASK]`` (one for each of
@@ -32,9 +33,9 @@ class MaskWords(BaseTransform):
     classes and packed captions are not to be guessed.
 
     Required: ``text``, a caption. Optional: ``true_spans`` (spans to choose
-    from; all by default), ``tokens_positive``.
+    from; all by default), ``tokens_positive``, ``tokens_ignored``.
 
-    Changed: ``text``, and the spans of both move along.
+    Changed: ``text``, and the spans of all three move along.
 
     Added: ``masked_words``: ``[position, id]`` of each hidden token, for
     ``mmclip.MaskedWordHead``.
@@ -57,16 +58,26 @@ class MaskWords(BaseTransform):
         mask_prob: float = 0.8,
         random_prob: float = 0.1,
     ) -> None:
-        self.tokenizer = build_tokenizer(tokenizer)
-        if not isinstance(self.tokenizer, WordPieceTokenizer):
-            raise TypeError(
-                f'{type(self.tokenizer).__name__} has no [MASK]: masked words '
-                'need mmclip.WordPieceTokenizer'
-            )
+        super().__init__(tokenizer)
         self.prob = prob
         self.mask_prob = mask_prob
         self.random_prob = random_prob
-        self.whole = [p for p in self.tokenizer.vocab if p.isalpha()]
+
+    @cached_property
+    def tokenizer(self) -> WordPieceTokenizer:
+        """Return the tokenizer, which must have a mask."""
+        tokenizer = super().tokenizer
+        if not isinstance(tokenizer, WordPieceTokenizer):
+            raise TypeError(
+                f'{type(tokenizer).__name__} has no [MASK]: masked words '
+                'need mmclip.WordPieceTokenizer'
+            )
+        return tokenizer
+
+    @cached_property
+    def whole(self) -> list[str]:
+        """Return the words that may stand for another."""
+        return [p for p in self.tokenizer.vocab if p.isalpha()]
 
     def transform(self, results: dict) -> dict:
         """Hide words."""
@@ -90,7 +101,7 @@ class MaskWords(BaseTransform):
             for position, (start, stop) in enumerate(before.spans)
             if any(a <= start < stop <= b for a, b in chosen)
         ]
-        for key in ('true_spans', 'tokens_positive'):
+        for key in ('true_spans', 'tokens_positive', 'tokens_ignored'):
             if key in results:
                 results[key] = moved(results[key], changes)
         return results

@@ -63,7 +63,13 @@ PLURALS = listed('people men women children kids geese mice sheep fish police')
 
 
 def noun_phrases(caption: str) -> list[Span]:
-    """Return the half-open character spans of a caption's noun phrases."""
+    """Return the half-open character spans of a caption's noun phrases.
+
+    Example:
+        >>> caption = 'a man walks a small dog'
+        >>> [caption[start:end] for start, end in noun_phrases(caption)]
+        ['a man', 'a small dog']
+    """
     hidden = NO_PHRASE.sub(lambda m: '|' * len(m[0]), caption)
     found, current, before = [], Phrase(), ''
     matches = list(WORD.finditer(hidden.lower()))

@@ -7,18 +7,18 @@ from functools import cached_property
 from os import PathLike
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
+from mmclip.glip.caption_transform import CaptionTransform
 from mmclip.glip.class_captions import keep_boxes, shuffled
 from mmclip.glip.grounding import SEPARATOR, check_spans
-from mmclip.glip.tokenizer import build_tokenizer
 from mmclip.registry import TRANSFORMS
 
+UNBOXED = ('negative', 'ignore')
 ARTICLE = re.compile(r'^(?:an?|the)\s+', re.IGNORECASE)
 
 
 @TRANSFORMS.register_module()
-class PackNegativeCaptions(BaseTransform):
+class PackNegativeCaptions(CaptionTransform):
     """Put other captions around an image's own one, as negative words.
 
     GLIP (``caption.py`` of microsoft/GLIP): not at all in ``no_pack_prob`` of
@@ -32,12 +32,15 @@ class PackNegativeCaptions(BaseTransform):
     it is needed without ``captions`` too. Images without phrases pass.
 
     Required: ``text`` (the caption), ``phrases`` (label to a dict with
-    ``tokens_positive``), ``gt_bboxes_labels`` (N,).
+    ``tokens_positive``), ``gt_bboxes_labels`` (N,); ``unboxed`` (spans of
+    phrases without box, see :class:`mmclip.glip.dataset.GroundingDataset`)
+    is read where it is there.
 
     Changed: ``text``, and boxes whose phrase is lost go.
 
     Added: ``tokens_positive`` (label to spans), ``true_spans`` (the span of
-    the own caption, if it is not empty).
+    the own caption, if it is not empty), ``tokens_ignored`` (spans that no
+    region learns from).
 
     Args:
         tokenizer: See :func:`mmclip.glip.tokenizer.build_tokenizer`.
@@ -48,6 +51,10 @@ class PackNegativeCaptions(BaseTransform):
         full_pack_prob: Of the other cases, how often ``num`` are.
         max_tokens: Of the caption; by default the tokenizer's.
         pool_size: Most captions kept in memory, spread over the files.
+        unboxed: What regions learn from phrases that the teacher drew no box
+            for: ``'negative'``, that the image does not show them, as in
+            microsoft/GLIP, or ``'ignore'``, nothing, as the caption says that
+            it does.
     """
 
     def __init__(
@@ -59,14 +66,17 @@ class PackNegativeCaptions(BaseTransform):
         full_pack_prob: float = 0.5,
         max_tokens: int | None = None,
         pool_size: int = 100_000,
+        unboxed: str = 'negative',
     ) -> None:
-        self.tokenizer = build_tokenizer(tokenizer)
+        if unboxed not in UNBOXED:
+            raise ValueError(f"unboxed='{unboxed}': expected one of {UNBOXED}")
+        super().__init__(tokenizer, max_tokens)
         self.captions = [captions] if isinstance(captions, str) else captions
         self.num = num
         self.no_pack_prob = no_pack_prob
         self.full_pack_prob = full_pack_prob
-        self.max_tokens = max_tokens or self.tokenizer.max_tokens
         self.pool_size = pool_size
+        self.unboxed = unboxed
 
     @cached_property
     def pool(self) -> list[str]:
@@ -83,10 +93,13 @@ class PackNegativeCaptions(BaseTransform):
         if 'phrases' not in results:
             return results
         caption, spans = own_phrases(results)
+        ignored = self.ignored(caption, results)
         caption, spans = self.cut(caption, spans)
+        ignored = [span for span in ignored if span[1] <= len(caption)]
         labels = np.asarray(results['gt_bboxes_labels'])
         keep_boxes(results, np.isin(labels, list(spans)))
-        others = self.draw(caption, spans)
+        said = [span for own in spans.values() for span in own]
+        others = self.draw(caption, said + ignored)
         text, start = self.pack(caption, others)
         results.update(
             text=text,
@@ -95,8 +108,21 @@ class PackNegativeCaptions(BaseTransform):
                 for label, own in spans.items()
             },
             true_spans=[[start, start + len(caption)]] if caption else [],
+            tokens_ignored=[[a + start, b + start] for a, b in ignored],
         )
         return results
+
+    def ignored(self, caption: str, results: dict) -> list[list[int]]:
+        """Return the spans that no region learns from.
+
+        Raises:
+            ValueError: One is not in the caption; the image is named.
+        """
+        if self.unboxed == 'negative':
+            return []
+        spans = [nested(own) for own in results.get('unboxed', ())]
+        check_own_spans(caption, spans, results)
+        return [span for own in spans for span in own]
 
     def cut(self, caption: str, spans: dict) -> tuple[str, dict]:
         """Shorten a caption to the tokens; return what is left of both."""
@@ -113,15 +139,14 @@ class PackNegativeCaptions(BaseTransform):
         }
         return caption[:stop], {k: own for k, own in left.items() if own}
 
-    def draw(self, caption: str, spans: dict) -> list[str]:
+    def draw(self, caption: str, spans: list[list[int]]) -> list[str]:
         """Draw other captions, none of which says one of the phrases."""
         if not self.pool or np.random.rand() < self.no_pack_prob:
             return []
         count = self.num
         if np.random.rand() >= self.full_pack_prob:
             count = np.random.randint(self.num) + 1
-        said = [caption[a:b] for own in spans.values() for a, b in own]
-        repeats = pattern_of(said)
+        repeats = pattern_of([caption[a:b] for a, b in spans])
         rows = np.random.randint(len(self.pool), size=2 * count)
         drawn = dict.fromkeys(self.pool[row] for row in rows)
         drawn.pop(caption, None)
@@ -169,10 +194,7 @@ def own_phrases(results: dict) -> tuple[str, dict[int, list]]:
         int(label): nested(phrase['tokens_positive'])
         for label, phrase in results['phrases'].items()
     }
-    try:
-        check_spans(caption, list(spans.values()))
-    except ValueError as error:
-        raise ValueError(f'{where}: {error}') from error
+    check_own_spans(caption, list(spans.values()), results)
     lost = set(np.asarray(results['gt_bboxes_labels']).tolist()) - set(spans)
     if lost:
         raise KeyError(
@@ -180,6 +202,14 @@ def own_phrases(results: dict) -> tuple[str, dict[int, list]]:
             f'known of {sorted(spans)}'
         )
     return caption, spans
+
+
+def check_own_spans(caption: str, spans: list, results: dict) -> None:
+    """Refuse spans outside an image's caption, naming the image."""
+    try:
+        check_spans(caption, spans)
+    except ValueError as error:
+        raise ValueError(f'{results.get("img_path")}: {error}') from error
 
 
 def nested(spans) -> list[list[int]]:

@@ -1,9 +1,10 @@
 """Let a teacher draw boxes for the phrases of captions (GLIP, sec. 3.3).
 
 Captions become phrases, the teacher finds them, what it is sure of becomes a
-line of mmdet's ODVG format. Work is cut into shards of captions; a shard
-grows line by line, so what was done when the process died is kept. Boxes are
-xyxy pixels of the image. N detections.
+line of mmdet's ODVG format; phrases that it was not sure of stand beside the
+regions as ``unboxed``, for a student that is to ignore them. Work is cut into
+shards of captions; a shard grows line by line, so what was done when the
+process died is kept. Boxes are xyxy pixels of the image. N detections.
 """
 
 import json
@@ -171,7 +172,8 @@ class Labeller:
             [line['asked'] for line in lines],
         )
         for line, boxes in zip(lines, found, strict=True):
-            line['grounding']['regions'] = self.regions(line, **boxes)
+            regions, unboxed = self.regions(line, **boxes)
+            line['grounding'].update(regions=regions, unboxed=unboxed)
 
     def ask_alone(self, line: dict) -> None:
         """Let the teacher find the phrases of a line, or note why not."""
@@ -180,8 +182,10 @@ class Labeller:
         except ValueError as error:
             self.fail(line, error)
 
-    def regions(self, line: dict, boxes, scores, labels) -> list[dict]:
-        """Return one region a phrase that has a box, as ODVG says it."""
+    def regions(
+        self, line: dict, boxes, scores, labels
+    ) -> tuple[list[dict], list[dict]]:
+        """Return the phrases with boxes as ODVG's regions, and the others."""
         asked = line['asked']
         boxes = torch.as_tensor(np.asarray(boxes)).float().reshape(-1, 4)
         scores = torch.as_tensor(np.asarray(scores)).float().reshape(-1)
@@ -198,28 +202,29 @@ class Labeller:
         boxes = boxes.clamp(min=0).minimum(limits)
         wide = ((boxes[:, 2:] - boxes[:, :2]) >= 1).all(dim=1)
         kept = wide & (scores >= self.score_thr)
-        regions = []
+        regions, unboxed = [], []
         for label, name in enumerate(asked.names):
+            phrase = dict(
+                phrase=name,
+                tokens_positive=[
+                    span
+                    for row, spans in zip(asked.labels, asked.spans)
+                    if row == label
+                    for span in spans
+                ],
+            )
             own = (kept & (labels == label)).nonzero().flatten()
             own = own[scores[own].argsort(descending=True, stable=True)]
             if self.nms_thr is not None:
                 own = own[nms(boxes[own], scores[own], self.nms_thr)]
             if len(own):
-                spans = [
-                    span
-                    for row, spans in zip(asked.labels, asked.spans)
-                    if row == label
-                    for span in spans
-                ]
-                regions.append(
-                    dict(
-                        bbox=rounded(boxes[own], 2),
-                        score=rounded(scores[own], 4),
-                        phrase=name,
-                        tokens_positive=spans,
-                    )
+                found = dict(
+                    bbox=rounded(boxes[own], 2), score=rounded(scores[own], 4)
                 )
-        return regions
+                regions.append(found | phrase)
+            else:
+                unboxed.append(phrase)
+        return regions, unboxed
 
     def fail(self, line: dict, error: Exception) -> None:
         """Note why a pair cannot be labelled."""

@@ -137,7 +137,9 @@ class AssignAttention(ProjectedAttention):
     def logits(self, query: Tensor, key: Tensor) -> Tensor:
         """Return how well each token fits each group, (B, G, N)."""
         scale = query.shape[-1] ** -0.5
-        return (self.q_proj(query) * scale) @ self.k_proj(key).mT
+        return (self.q_proj(query) * scale) @ self.k_proj(key).transpose(
+            -2, -1
+        )
 
     def shares(self, logits: Tensor, noise: Tensor | None = None) -> Tensor:
         """Turn logits (B, G, N) into shares that sum to one over G."""

@@ -7,6 +7,7 @@ bilinearly, both with align_corners=False. Images whose sides are no multiple
 of the patch are padded with zeros at the right and bottom.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -95,7 +96,7 @@ class Grouping:
 
         A patch gets the features of its groups, weighted by its shares.
         """
-        tokens = self.tokens[stage].mT  # (B, C, G)
+        tokens = self.tokens[stage].transpose(-2, -1)  # (B, C, G)
         if self.merged[stage]:
             shares = self.shares(self.merged[stage] - 1)  # (B, G, N)
             tokens = tokens @ shares.to(tokens.dtype)
@@ -105,7 +106,7 @@ class Grouping:
 class PatchEmbed(nn.Module):
     """Cut images into patches: a strided convolution, then LayerNorm.
 
-    ``stem_channels`` puts convolutions before it; see
+    ``stem_channels`` and ``stem_strides`` put convolutions before it; see
     :class:`GroupViTBackbone`.
     """
 
@@ -115,18 +116,14 @@ class PatchEmbed(nn.Module):
         dim: int,
         patch_size: int,
         stem_channels: Sequence[int] = (),
+        stem_strides: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.patch_size = patch_size
-        side = patch_size // 2 ** len(stem_channels)
-        if side * 2 ** len(stem_channels) != patch_size:
-            raise ValueError(
-                f'{len(stem_channels)} stem convolutions halve the image '
-                f'each, which does not divide patch_size={patch_size}: give '
-                'fewer stem_channels, or a patch_size that they divide'
-            )
+        strides = stem_strides_of(stem_channels, stem_strides, patch_size)
+        side = patch_size // math.prod(strides)
         if stem_channels:  # no such entries in a published state dict
-            self.stem = conv_stem(in_channels, stem_channels)
+            self.stem = conv_stem(in_channels, stem_channels, strides)
             in_channels = stem_channels[-1]
         self.proj = nn.Conv2d(in_channels, dim, side, side)
         self.norm = nn.LayerNorm(dim)
@@ -140,11 +137,37 @@ class PatchEmbed(nn.Module):
         if hasattr(self, 'stem'):
             images = self.stem(images)
         x = self.proj(images)  # (B, C, h, w)
-        return self.norm(x.flatten(2).mT), tuple(x.shape[2:])
+        return self.norm(x.flatten(2).transpose(-2, -1)), tuple(x.shape[2:])
 
 
-def conv_stem(in_channels: int, channels: Sequence[int]) -> nn.Sequential:
-    """Build 3x3 convolutions of stride 2 with GroupNorm and ReLU.
+def stem_strides_of(
+    channels: Sequence[int], strides: Sequence[int] | None, patch_size: int
+) -> list[int]:
+    """Return the stride of every stem convolution, 2 where none are given.
+
+    Raises:
+        ValueError: There are more or fewer strides than convolutions, or
+            together they do not divide the patch.
+    """
+    strides = [2] * len(channels) if strides is None else list(strides)
+    if len(strides) != len(channels):
+        raise ValueError(
+            f'{len(strides)} stem_strides for {len(channels)} stem_channels: '
+            'give one for each, or None for 2 everywhere'
+        )
+    if patch_size % math.prod(strides):
+        raise ValueError(
+            f'the stem shrinks images {math.prod(strides)} times, which does '
+            f'not divide patch_size={patch_size}: give fewer stem_channels, '
+            'smaller stem_strides, or a patch_size that they divide'
+        )
+    return strides
+
+
+def conv_stem(
+    in_channels: int, channels: Sequence[int], strides: Sequence[int]
+) -> nn.Sequential:
+    """Build 3x3 convolutions with GroupNorm and ReLU.
 
     GroupNorm keeps images apart, so that chunks of a batch give what the
     whole gives.
@@ -153,11 +176,11 @@ def conv_stem(in_channels: int, channels: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(
         *(
             nn.Sequential(
-                nn.Conv2d(a, b, 3, 2, 1, bias=False),
+                nn.Conv2d(a, b, 3, stride, 1, bias=False),
                 nn.GroupNorm(1, b),
                 nn.ReLU(inplace=True),
             )
-            for a, b in zip(widths, channels)
+            for a, b, stride in zip(widths, channels, strides)
         )
     )
 
@@ -192,9 +215,14 @@ class GroupViTBackbone(BaseModule):
             for each of ``out_indices``, ``'raw'`` the segments (B, G, C),
             ``'avg_featmap'`` their mean (B, C).
         out_indices: Stages whose maps are returned.
-        stem_channels: Widths of 3x3 convolutions of stride 2 before the
-            patches are cut; none as published. With few images a network
-            learns faster behind them (Xiao et al., 2021).
+        stem_channels: Widths of 3x3 convolutions before the patches are
+            cut; none as published. With few images a network learns faster
+            behind them (Xiao et al., 2021).
+        stem_strides: Their strides; ``None`` for 2 everywhere.
+        patch_keep: Share of the patches, drawn anew for every image, that
+            training looks at (Li et al., 2023); 1 as published. Fewer are
+            faster, and what an image shows cannot be told by a few patches
+            alone, so that groups take all of an object.
         resize_groups: Whether a checkpoint with other numbers of groups is
             brought to these, to be trained on
             (:mod:`mmclip.groupvit.group_counts`), instead of refused.
@@ -220,6 +248,8 @@ class GroupViTBackbone(BaseModule):
         out_type: str = 'featmap',
         out_indices: Sequence[int] = (-1,),
         stem_channels: Sequence[int] = (),
+        stem_strides: Sequence[int] | None = None,
+        patch_keep: float = 1.0,
         resize_groups: bool = False,
         init_cfg=None,
     ) -> None:
@@ -232,12 +262,12 @@ class GroupViTBackbone(BaseModule):
             depths, num_heads, num_group_tokens, num_output_groups
         )
         self.out_type, self.out_indices = out_type, tuple(out_indices)
-        self.resize_groups = resize_groups
+        self.patch_keep, self.resize_groups = patch_keep, resize_groups
         self.embed_dims = embed_dims
         side = img_size // patch_size
         self.native_grid = (side, side)
         self.patch_embed = PatchEmbed(
-            in_channels, embed_dims, patch_size, stem_channels
+            in_channels, embed_dims, patch_size, stem_channels, stem_strides
         )
         self.pos_embed = nn.Parameter(torch.zeros(1, side**2, embed_dims))
         rates = drop_path_rates(drop_path_rate, depths)
@@ -282,9 +312,20 @@ class GroupViTBackbone(BaseModule):
         """Return position embeddings for a grid, (1, h * w, C)."""
         if tuple(grid) == self.native_grid:
             return self.pos_embed
-        places = self.pos_embed.mT.unflatten(2, self.native_grid)
+        places = self.pos_embed.transpose(-2, -1).unflatten(
+            2, self.native_grid
+        )
         resized = F.interpolate(places.float(), grid, mode='bicubic')
-        return resized.flatten(2).mT.to(self.pos_embed.dtype)
+        return resized.flatten(2).transpose(-2, -1).to(self.pos_embed.dtype)
+
+    def kept(self, patches: Tensor) -> Tensor:
+        """Draw ``patch_keep`` of each image's patches in training."""
+        if not self.training or self.patch_keep == 1:
+            return patches
+        count = max(1, round(self.patch_keep * patches.shape[1]))
+        order = torch.rand(patches.shape[:2], device=patches.device)
+        rows = order.argsort(dim=1)[:, :count, None]  # (B, M, 1)
+        return patches.gather(1, rows.expand(-1, -1, patches.shape[2]))
 
     def encode(
         self, images: Tensor, noise: Sequence[Tensor] | None = None
@@ -306,7 +347,7 @@ class GroupViTBackbone(BaseModule):
                 'grouping blocks: give one for each, or None to draw them'
             )
         x, grid = self.patch_embed(images)
-        x, groups = x + self.positions(grid), None
+        x, groups = self.kept(x + self.positions(grid)), None
         assignments, tokens, group_tokens, merged = [], [], [], []
         for stage in self.layers:
             merged.append(len(assignments))

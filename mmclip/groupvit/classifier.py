@@ -23,10 +23,13 @@ class GroupViTClassifier(GroupViTTowers, BaseClassifier):
     mmpretrain's metrics read the result (``Accuracy``).
 
     Args:
-        img_encoder, text_encoder, hidden_channels, out_channels,
-        multi_label: As of
+        img_encoder: As of
             :class:`mmclip.groupvit.pretrainer.GroupViTPretrainer`, whose
-            checkpoints fit.
+            checkpoints fit; so are the next four.
+        text_encoder: Config of the text encoder.
+        hidden_channels: Width within the projectors.
+        out_channels: Width of the common space.
+        multi_label: Whether the checkpoint has that loss's scale.
         names: K names, or ``'imagenet'`` for OpenAI's 1000 in the order of
             ImageNet's labels; others through :meth:`set_vocabulary`.
         tokenizer: As of

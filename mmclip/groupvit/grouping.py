@@ -19,7 +19,7 @@ class TokenMixer(Mlp):
 
     def forward(self, x: Tensor) -> Tensor:
         """Turn (B, G, C) into (B, G', C)."""
-        return super().forward(x.mT).mT
+        return super().forward(x.transpose(-2, -1)).transpose(-2, -1)
 
 
 def segment_norm(dim: int, residual: bool) -> nn.LayerNorm:

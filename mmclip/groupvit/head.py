@@ -3,7 +3,7 @@
 B images, G groups, K names, W background words, D common width.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,10 +12,15 @@ from torch import Tensor, nn
 
 from mmclip.clip.phrases import split_phrases
 from mmclip.clip.similarity import cosine_logits
-from mmclip.groupvit.segmentation import joint_shares, paint, with_background
+from mmclip.groupvit.segmentation import (
+    joint_shares,
+    paint,
+    unsure,
+    with_background,
+)
 from mmclip.groupvit.vocabulary import OwnVocabulary
 
-KINDS = ('threshold', 'words')
+KINDS = ('threshold', 'cosine', 'words')
 
 
 @dataclass
@@ -35,6 +40,16 @@ class GroupFeatures:
     labels: Tensor
     seen: Tensor | None = None
 
+    def of(self, image: int) -> 'GroupFeatures':
+        """Return one image's part, B = 1."""
+        own = slice(image, image + 1)
+        return GroupFeatures(
+            self.image[own],
+            self.groups[own],
+            self.labels[own],
+            None if self.seen is None else self.seen[own],
+        )
+
 
 @dataclass(frozen=True)
 class GroupBackground:
@@ -43,10 +58,13 @@ class GroupBackground:
     Args:
         kind: ``'threshold'``: a group whose best score is below it
             (published: 0.95 for VOC and COCO-Object, 0.35 for Context);
-            ``'words'``: a group that one of several words fits best.
+            ``'cosine'``: a group whose best name's cosine is below it, for
+            networks whose prompts were matched with segments
+            (``prompt_match='segment'``); ``'words'``: a group that one of
+            several words fits best.
         name: The name that it stands for.
-        threshold: For ``'threshold'``; may be given with words, both then
-            count.
+        threshold: For ``'threshold'`` and ``'cosine'``; may be given with
+            words, both then count.
         words: For ``'words'``.
 
     Raises:
@@ -63,11 +81,11 @@ class GroupBackground:
             raise ValueError(
                 f'background kind={self.kind!r}: expected one of {KINDS}'
             )
-        lacking = dict(threshold=self.threshold is None, words=not self.words)
-        if lacking[self.kind]:
+        key = 'words' if self.kind == 'words' else 'threshold'
+        if not self.words if key == 'words' else self.threshold is None:
             raise ValueError(
-                f'background kind={self.kind!r} needs {self.kind}=, such as '
-                "0.95 for 'threshold' or ['sky', 'wall'] for 'words'"
+                f'background kind={self.kind!r} needs {key}=, such as 0.95 '
+                "for 'threshold' or ['sky', 'wall'] for 'words'"
             )
 
 
@@ -161,14 +179,16 @@ class GroupViTHead(nn.Module):
             if self.words is not None:
                 words = len(self.words)
                 text = torch.cat([text, self.words.embeddings])
-        scores = self.named(features, text.to(features.groups), names)
+        text = text.to(features.groups)
+        scores = self.named(features, text, names)
         if row is None:
             return scores
+        limit, silent = self.background.threshold, None
+        if self.background.kind == 'cosine':
+            cosines = cosine_logits(features.groups, text[: len(names)])
+            silent, limit = unsure(cosines.amax(dim=2), limit), None
         return with_background(
-            scores,
-            row,
-            threshold=self.background.threshold,
-            num_contrast=words,
+            scores, row, threshold=limit, num_contrast=words, silent=silent
         )
 
     def named(self, features: GroupFeatures, text: Tensor, names) -> Tensor:
@@ -187,13 +207,3 @@ class GroupViTHead(nn.Module):
     def forward(self, features: GroupFeatures) -> Tensor:
         """Score every name by pixel, (B, K, H, W)."""
         return paint(self.group_scores(features), features.labels)
-
-    def embed(self, features: GroupFeatures) -> GroupFeatures:
-        """Return what :meth:`chunks` reads."""
-        return features
-
-    def chunks(self, features: GroupFeatures, size: int) -> Iterator[Tensor]:
-        """Yield ``forward``'s scores for ``size`` names at a time."""
-        scores = self.group_scores(features)
-        for part in scores.split(size, dim=2):
-            yield paint(part, features.labels)

@@ -1,6 +1,6 @@
 """The contrastive loss between images and one or several texts each.
 
-B images on this rank, W ranks, K texts an image, D common width.
+B images on this rank, W ranks, K texts an image, G segments, D common width.
 """
 
 import torch
@@ -28,7 +28,9 @@ def multi_label_contrastive_loss(
     is its image (sec. 3.3, eq. 6 to 8; with K = 1, eq. 5).
 
     Args:
-        image: Features (B, D), not normalised.
+        image: Features (B, D), not normalised; or of an image's segments
+            (B, G, D), of which the one that fits a text best counts, by a
+            soft maximum (not in the paper).
         text: Features (B, K, D), not normalised; row i belongs to image i.
         scale: Factor on the cosine, already exponentiated.
 
@@ -42,20 +44,27 @@ def multi_label_contrastive_loss(
     if text.ndim != 3 or len(text) != len(image):
         raise ValueError(
             f'texts {tuple(text.shape)} for images {tuple(image.shape)}: '
-            'expected (B, K, D) and (B, D), one row of K texts an image'
+            'expected (B, K, D) and (B, D) or (B, G, D), one row of K texts '
+            'an image'
         )
     image = F.normalize(at_least_float32(image), dim=-1)
     text = F.normalize(at_least_float32(text), dim=-1)
     (images, texts), start = gather_rows(image, text)  # (W * B, [K,] D)
     own = torch.arange(len(image), device=image.device) + start
     count = text.shape[1]
-    logits = scale * image @ texts.flatten(0, 1).t()  # (B, W * B * K)
+    logits = fits(image, texts.flatten(0, 1), scale)  # (B, W * B * K)
     fit = logits.log_softmax(dim=1).unflatten(1, (-1, count))
     by_image = -fit[own - start, own].mean()
-    logits = scale * text.flatten(0, 1) @ images.t()  # (B * K, W * B)
+    logits = fits(images, text.flatten(0, 1), scale).t()  # (B * K, W * B)
     by_text = F.cross_entropy(logits, own.repeat_interleave(count))
     share = len(image) * world_size() / len(images)  # 1 for equal ranks
     return share * (by_image + by_text) / 2
+
+
+def fits(images: Tensor, texts: Tensor, scale: float | Tensor) -> Tensor:
+    """Score unit features (N, D) or (N, G, D) against texts (M, D): (N, M)."""
+    logits = scale * images @ texts.t()
+    return logits if images.ndim == 2 else logits.logsumexp(dim=1)
 
 
 @MODELS.register_module()

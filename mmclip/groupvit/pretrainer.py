@@ -1,16 +1,20 @@
 """Learn to group from images and their captions alone.
 
-B pairs on this rank, K prompts a caption, L positions, D common width.
+B pairs on this rank, K prompts a caption, L positions, G segments, D common
+width.
 """
 
 from collections.abc import Sequence
 
+import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
 from mmclip.groupvit.chunks import encode_in_chunks
 from mmclip.groupvit.towers import GroupViTTowers
 from mmclip.registry import MODELS
+
+MATCHES = ('image', 'segment')
 
 
 @MODELS.register_module()
@@ -29,6 +33,10 @@ class GroupViTPretrainer(GroupViTTowers, BaseModel):
         out_channels: D.
         multi_label: Whether the loss over noun prompts has its own scale in
             the state dict; a batch with K = 0 does without that loss.
+        prompt_match: What prompts are contrasted with: ``'image'``, as
+            published, or ``'segment'``, the one of an image's segments that
+            fits a prompt best (not in the paper): each segment then learns
+            what it is called, and one that holds two things fits neither.
         loss: Config of the loss.
         chunk_size: Pairs that an encoder holds at a time; the contrastive
             batch stays whole. ``None`` for all of them.
@@ -42,13 +50,19 @@ class GroupViTPretrainer(GroupViTTowers, BaseModel):
         hidden_channels: int = 4096,
         out_channels: int = 256,
         multi_label: bool = True,
+        prompt_match: str = 'image',
         loss: dict | None = None,
         chunk_size: int | None = None,
         data_preprocessor: dict | None = None,
         init_cfg=None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
-        self.chunk_size = chunk_size
+        if prompt_match not in MATCHES:
+            raise ValueError(
+                f"prompt_match='{prompt_match}': expected one of "
+                f'{", ".join(MATCHES)}'
+            )
+        self.chunk_size, self.prompt_match = chunk_size, prompt_match
         self.build_towers(
             img_encoder,
             text_encoder,
@@ -107,18 +121,31 @@ class GroupViTPretrainer(GroupViTTowers, BaseModel):
         Encoders run in chunks; projectors see the whole batch, for their
         BatchNorm is part of it.
         """
-        pooled = encode_in_chunks(
-            self.pool_groups,
-            self.chunk_size,
-            inputs,
-            None if noise is None else list(noise),
+        return self.image_features(self.pool_groups, inputs, noise), (
+            self.text_features(tokens)
         )
-        texts = encode_in_chunks(self.read, self.chunk_size, tokens)
-        return self.img_projector(pooled), self.text_projector(texts)
+
+    def image_features(self, encode, images: Tensor, noise=None) -> Tensor:
+        """Project what ``encode`` makes of images, chunk by chunk."""
+        noise = None if noise is None else list(noise)
+        return self.img_projector(
+            encode_in_chunks(encode, self.chunk_size, images, noise)
+        )
+
+    def text_features(self, tokens: Tensor) -> Tensor:
+        """Return features (B, 1 + K, D) of ids (B, 1 + K, L)."""
+        return self.text_projector(
+            encode_in_chunks(self.read, self.chunk_size, tokens)
+        )
 
     def pool_groups(self, images: Tensor, noise=None) -> Tensor:
         """Return the mean segment of each image, (B, C)."""
         return self.img_encoder.encode(images, noise).pooled
+
+    def all_groups(self, images: Tensor, noise=None) -> Tensor:
+        """Return each image's mean segment, then its segments: (B, 1+G, C)."""
+        grouping = self.img_encoder.encode(images, noise)
+        return torch.cat([grouping.pooled[:, None], grouping.segments], dim=1)
 
     def read(self, ids: Tensor) -> Tensor:
         """Return features (B, 1 + K, C) of ids (B, 1 + K, L)."""
@@ -131,7 +158,14 @@ class GroupViTPretrainer(GroupViTTowers, BaseModel):
         noise: Sequence[Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Return the loss of captions and, for K > 0, that of prompts."""
-        image, text = self.features(inputs, tokens, noise)
+        text = self.text_features(tokens)
+        if self.prompt_match == 'image':
+            image = named = self.image_features(
+                self.pool_groups, inputs, noise
+            )
+        else:  # the projector's BatchNorm sees segments too, as in testing
+            found = self.image_features(self.all_groups, inputs, noise)
+            image, named = found[:, 0], found[:, 1:]
         losses = dict(
             loss_contrastive=self.contrastive_loss(
                 image, text[:, :1], self.logit_scale
@@ -139,7 +173,7 @@ class GroupViTPretrainer(GroupViTTowers, BaseModel):
         )
         if text.shape[1] > 1:
             losses['loss_multi_label'] = self.contrastive_loss(
-                image, text[:, 1:], self.prompt_scale()
+                named, text[:, 1:], self.prompt_scale()
             )
         return losses
 

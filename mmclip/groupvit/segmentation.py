@@ -52,11 +52,13 @@ def joint_shares(logits: Tensor, image: Tensor, topk: int | None) -> Tensor:
         Scores (B, G, K) between 0 and 1.
     """
     shares = logits.softmax(dim=-1)
-    if topk is None or topk >= logits.shape[-1]:
+    if topk is None:
         return shares.square()
-    absent = torch.ones_like(image, dtype=torch.bool)
-    absent.scatter_(1, image.topk(topk, dim=-1).indices, False)  # (B, K)
-    kept = logits.masked_fill(absent[:, None], -torch.inf)
+    # there may be fewer names; asking how many would fix K in an export
+    image = F.pad(image, (0, topk), value=-torch.inf)
+    best = image.topk(topk, dim=-1).indices
+    absent = torch.full_like(image, -torch.inf).scatter(1, best, 0.0)
+    kept = logits + absent[:, None, : logits.shape[-1]]
     return kept.softmax(dim=-1) * shares
 
 
@@ -68,8 +70,8 @@ def background_of(
     Args:
         named: Groups' scores of the names (B, G, K).
         threshold: What the best name of a group has to reach, else its
-            background scores 1. It counts at most as the best score of the
-            image, so that something remains. ``None`` for no such limit.
+            background scores 1, see :func:`unsure`. ``None`` for no such
+            limit.
         contrast: Groups' scores of words that mean the background
             (B, G, W), W may be 0; the best of them counts.
 
@@ -78,12 +80,21 @@ def background_of(
     """
     ground = named.new_zeros(named.shape[:2])
     if threshold is not None:
-        best = named.amax(dim=2)  # (B, G)
-        limit = best.amax(dim=1, keepdim=True).clamp(max=threshold)
-        ground = (best < limit).to(named.dtype)
+        ground = unsure(named.amax(dim=2), threshold).to(named.dtype)
     if contrast.shape[2]:
         ground = torch.maximum(ground, contrast.amax(dim=2))
     return ground[..., None]
+
+
+def unsure(best: Tensor, threshold: float) -> Tensor:
+    """Tell which groups fit no name, bool (B, G).
+
+    Args:
+        best: How well each group's best name fits it (B, G).
+        threshold: What it has to reach; at most the best of the image, so
+            that something remains.
+    """
+    return best < best.amax(dim=1, keepdim=True).clamp(max=threshold)
 
 
 def with_background(
@@ -92,6 +103,7 @@ def with_background(
     *,
     threshold: float | None = None,
     num_contrast: int = 0,
+    silent: Tensor | None = None,
 ) -> Tensor:
     """Put the background among the names.
 
@@ -101,6 +113,7 @@ def with_background(
         row: Where the background stands among the names.
         threshold: See :func:`background_of`.
         num_contrast: How many words there are.
+        silent: Groups that are background whatever they score, bool (B, G).
 
     Returns:
         (B, G, K - num_contrast + 1).
@@ -109,6 +122,8 @@ def with_background(
         [scores.shape[2] - num_contrast, num_contrast], dim=2
     )
     ground = background_of(named, threshold, contrast)
+    if silent is not None:
+        ground = ground.masked_fill(silent[..., None], 1.0)
     return torch.cat([named[..., :row], ground, named[..., row:]], dim=2)
 
 

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from mmengine.config import ConfigDict
+from mmengine.structures import PixelData
 from mmseg.models import BaseSegmentor
 from torch import Tensor
 
-from mmclip.clip.segmentor import OpenVocabEncoderDecoder, all_scores
+from mmclip.clip.segmentor import OpenVocabEncoderDecoder
 from mmclip.clip.windows import windows_of
-from mmclip.groupvit.crops import merged_scores
+from mmclip.groupvit.combinations import best_names, combine
+from mmclip.groupvit.crops import merge_crops, merged_scores
 from mmclip.groupvit.head import GroupFeatures, GroupViTHead
 from mmclip.groupvit.losses import exponentiated
 from mmclip.groupvit.regions import Regions
@@ -34,10 +36,13 @@ class GroupViTSegmentor(GroupViTTowers, OpenVocabEncoderDecoder):
     through the image encoder once. There is nothing to train here.
 
     Args:
-        img_encoder, text_encoder, hidden_channels, out_channels,
-        multi_label: As of
+        img_encoder: As of
             :class:`mmclip.groupvit.pretrainer.GroupViTPretrainer`, whose
-            checkpoints fit.
+            checkpoints fit; so are the next four.
+        text_encoder: Config of the text encoder.
+        hidden_channels: Width within the projectors.
+        out_channels: Width of the common space.
+        multi_label: Whether the checkpoint has that loss's scale.
         names: K names; more or others through :meth:`set_vocabulary`.
         tokenizer: ``'clip'`` or ``'shapes'``, see
             :func:`mmclip.groupvit.transforms.tokenizer_of`.
@@ -56,7 +61,9 @@ class GroupViTSegmentor(GroupViTTowers, OpenVocabEncoderDecoder):
         rescoring: Arguments of
             :class:`mmclip.groupvit.rescoring.MaskRescoring`: a frozen CLIP
             that has a say in the groups' names; None for none.
-        chunk: As of :class:`OpenVocabEncoderDecoder`.
+        chunk: With more names than this, labels are found without the
+            scores of all names at all pixels, as of
+            :class:`OpenVocabEncoderDecoder`; they are the same.
         data_preprocessor, init_cfg: mmseg's.
         test_cfg: mmseg's, ``'whole'`` by default; or ``dict(mode='merge',
             crop_size=..., stride=..., threshold=0.9)`` for windows whose
@@ -81,7 +88,7 @@ class GroupViTSegmentor(GroupViTTowers, OpenVocabEncoderDecoder):
         assignment: str = 'soft',
         regions: dict | None = None,
         rescoring: dict | None = None,
-        chunk: int | None = 256,
+        chunk: int | None = 32,
         data_preprocessor: dict | None = None,
         test_cfg: dict | None = None,
         init_cfg=None,
@@ -171,12 +178,23 @@ class GroupViTSegmentor(GroupViTTowers, OpenVocabEncoderDecoder):
         threshold = self.test_cfg.get('threshold', 0.9)
         return merged_scores(self, inputs, windows, threshold)
 
-    def _segment(self, inputs: Tensor, samples) -> None:
-        if self.test_cfg.mode == 'merge':
-            with all_scores(self):  # windows are named together
-                super()._segment(inputs, samples)
-        else:
-            super()._segment(inputs, samples)
+    def _segment_in_chunks(self, inputs: Tensor, samples) -> None:
+        """Compare names by groups: no map of scores is made at all."""
+        windows = windows_of(inputs.shape[2:], self.test_cfg)
+        crops = [self.extract_feat(inputs[window]) for window in windows]
+        for image, sample in enumerate(samples):
+            own = [crop.of(image) for crop in crops]
+            if self.test_cfg.mode == 'merge':
+                own = merge_crops(own, self.test_cfg.get('threshold', 0.9))
+            codes, scores = combine(
+                [crop.labels[0] for crop in own],
+                [self.decode_head.group_scores(crop)[0] for crop in own],
+                windows,
+                tuple(inputs.shape[2:]),
+            )
+            codes = self.without_padding(codes[None], sample.metainfo)[0]
+            label = best_names(codes, scores, sample.ori_shape[:2])
+            sample.pred_sem_seg = PixelData(data=label[None])
 
     def upsample(self, scores: Tensor, inputs: Tensor) -> Tensor:
         """Return scores, which have the size of ``inputs`` already."""
@@ -196,6 +214,26 @@ class GroupViTSegmentor(GroupViTTowers, OpenVocabEncoderDecoder):
         features = self.extract_feat(inputs)
         unit = F.normalize(features.groups, dim=-1)
         return paint(unit, features.labels[:, ::2, ::2])
+
+    def check_export(self) -> None:
+        """Read the names, so that no export does; or say what hinders it.
+
+        Raises:
+            ValueError: Groups are merged image by image, or a second CLIP is
+                asked.
+        """
+        for part in ('regions', 'rescoring'):
+            owner = self if part == 'regions' else self.decode_head
+            if getattr(owner, part) is not None:
+                raise ValueError(
+                    f'{part}= is not exported: build the model without it'
+                )
+        for vocabulary in (
+            self.decode_head.vocabulary,
+            self.decode_head.words,
+        ):
+            if vocabulary is not None:
+                vocabulary.embeddings  # noqa: B018
 
     def loss(self, inputs, data_samples):
         """Refuse: masks are not what GroupViT learns from.

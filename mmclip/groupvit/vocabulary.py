@@ -138,6 +138,11 @@ class OwnVocabulary:
             self._table = self._known[key]
         return self._table
 
+    @embeddings.setter
+    def embeddings(self, table: Tensor) -> None:
+        """Take a table (K', D) as it is; the names stay."""
+        self._table = table
+
     def read(self, phrases: Mapping[str, Sequence[str]]) -> Tensor:
         """Encode each name's phrases, (K, D): their embeddings' mean.
 

@@ -36,7 +36,8 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         type=int,
         metavar=('H', 'W'),
-        help='of the images; default: what the test pipeline resizes to',
+        help='of the images; default: one sliding window, else what the test '
+        'pipeline resizes to',
     )
     parser.add_argument(
         '--vocabulary-input',
@@ -72,7 +73,8 @@ def run(args) -> int:
     trained = Trained(args.checkpoint, config=args.config, device='cpu')
     if names is not None:
         trained.set_vocabulary(names)
-    size = args.size or pipeline_size(trained.pipeline)
+    size = args.size or window_size(trained.model)
+    size = size or pipeline_size(trained.pipeline)
     export(
         trained.model,
         args.out,
@@ -92,13 +94,16 @@ def run(args) -> int:
 
 
 def is_segmentor(config: str) -> bool:
-    """Tell whether a config is of mmseg's scope."""
+    """Tell whether a config is of mmseg's scope, or pretrains GroupViT."""
     from mmengine.config import Config
 
+    from mmclip.groupvit.from_pretraining import is_pretrainer
     from mmclip.jobs import find_config
 
     cfg = Config.fromfile(find_config(config))
-    return cfg.get('default_scope') == 'mmseg'
+    return cfg.get('default_scope') == 'mmseg' or is_pretrainer(
+        cfg.get('model') or {}
+    )
 
 
 def wanted_names(args) -> list[str] | dict | None:
@@ -121,8 +126,18 @@ def wanted_names(args) -> list[str] | dict | None:
     return names
 
 
+def window_size(model) -> tuple[int, int] | None:
+    """Return the size of a segmentor's sliding windows; None without."""
+    test_cfg = getattr(model, 'test_cfg', None) or {}
+    if test_cfg.get('mode', 'whole') == 'whole':
+        return None
+    return tuple(test_cfg.get('crop_size') or ()) or None
+
+
 def pipeline_size(pipeline) -> tuple[int, int]:
     """Return the height and width that a test pipeline resizes to.
+
+    Where it bounds the shorter side alone, that side squared.
 
     Raises:
         ValueError: It has no Resize of one scale.
@@ -130,7 +145,10 @@ def pipeline_size(pipeline) -> tuple[int, int]:
     for step in pipeline.transforms:
         scale = getattr(step, 'scale', None)
         if isinstance(scale, (tuple, list)) and len(scale) == 2:
-            return int(scale[1]), int(scale[0])  # mmdet writes width first
+            width, height = map(int, scale)  # mmdet writes width first
+            if getattr(step, 'keep_ratio', False) and width > 4 * height:
+                width = height  # the longer side is no bound
+            return height, width
     raise ValueError(
         'the test pipeline does not resize to one scale: give the height and '
         'width of the images (--size H W)'

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmclip.inference.image import load_image
+from mmclip.inference.image import list_images, load_image, stems
+from mmclip.inference.source import ImageSource, LeftOut, tracked
 
 
 def add_groups_options(parser: argparse.ArgumentParser) -> None:
@@ -39,23 +40,27 @@ def add_groups_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args) -> None:
+def run(args) -> int:
     """Draw every image's groups; print how many each stage uses."""
     from mmclip.visualization import save_picture
 
-    images = {path: load_image(path) for path in args.images}
+    files = list_images(args.images)
+    broken = LeftOut()
+    source = ImageSource(files, on_broken=broken)
     grouper = Grouper(
         args.model, config=args.config, size=args.size, device=args.device
     )
-    for path, image in images.items():
+    names = dict(zip(map(str, files), stems(files)))
+    for path, image in tracked(source, len(files)):
         found = grouper(image)
-        target = Path(args.out) / f'{Path(path).stem}.png'
+        target = Path(args.out) / f'{names[path]}.png'
         save_picture(target, found['picture'])
         used = ', '.join(
             f'{len(np.unique(labels))} of {count}'
             for labels, count in zip(found['labels'], found['counts'])
         )
         print(f'{path}: {used} groups -> {target}')
+    return broken.exit_code()
 
 
 class Grouper:
@@ -137,26 +142,20 @@ def build_model(model: str, config: str | None):
     """Build the model of a checkpoint, or an untrained one."""
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
-    from mmengine.runner import load_checkpoint
-    from mmengine.runner.checkpoint import CheckpointLoader
 
-    from mmclip.inference.trained import (
-        find_checkpoint,
-        read_config,
-        without_pretrained,
-    )
+    from mmclip.inference import trained
+    from mmclip.inference.named import source_of
     from mmclip.registry import MODELS
 
     if model == 'random':
         fresh = dict(model=dict(type='mmclip.GroupViTPretrainer'))
-        cfg = Config(fresh) if config is None else read_config(config, {}, '')
-        path = None
-    else:
-        path = find_checkpoint(model)
-        saved = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-        cfg = read_config(config, saved, path)
+        cfg = Config(fresh)
+        if config is not None:
+            cfg = trained.read_config(config, {}, None)
+        init_default_scope(cfg.get('default_scope', 'mmclip'))
+        return MODELS.build(trained.without_pretrained(cfg.model))
+    path, config = source_of(model, config, 'segmentation')
+    saved = trained.read_checkpoint(path)
+    cfg = trained.read_config(config, saved, path)
     init_default_scope(cfg.get('default_scope', 'mmclip'))
-    built = MODELS.build(without_pretrained(cfg.model))
-    if path is not None:
-        load_checkpoint(built, path, map_location='cpu')
-    return built
+    return trained.build_model(cfg, saved, path)

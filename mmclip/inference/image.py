@@ -3,6 +3,8 @@
 Convention: every image leaves here as uint8 (H, W, 3) RGB, upright.
 """
 
+import io
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,29 +12,69 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff')
+URL = re.compile(r'[a-z][a-z0-9+.-]+:/', re.IGNORECASE)
 
 
-def list_images(paths: Sequence[str | Path]) -> list[Path]:
+class DamagedImage(ValueError):
+    """A file, or what was read of one, is no image."""
+
+
+def list_images(
+    paths: Sequence[str | Path], recursive: bool = False
+) -> list[Path]:
     """Return files as they are, and the images of folders by name.
+
+    Args:
+        paths: Files and folders.
+        recursive: Whether folders within folders are looked through, too.
 
     Raises:
         FileNotFoundError: There is no such file, or no image in a folder.
+        ValueError: A path is an address.
     """
     found = []
-    for path in map(Path, paths):
+    for path in paths:
+        refuse_address(path)
+        path = Path(path)
         inside = [path]
         if path.is_dir():
-            inside = sorted(
-                p for p in path.iterdir() if p.suffix.lower() in SUFFIXES
-            )
-            if not inside:
-                raise FileNotFoundError(
-                    f'the folder {path} holds no image ({", ".join(SUFFIXES)})'
-                )
+            inside = images_inside(path, recursive)
         elif not path.is_file():
             raise FileNotFoundError(f'there is no image {path}')
         found += inside
     return found
+
+
+def images_inside(folder: Path, recursive: bool = False) -> list[Path]:
+    """Return the images of a folder by name; hidden files are none.
+
+    Raises:
+        FileNotFoundError: It holds none.
+    """
+    found = sorted(
+        path
+        for path in folder.glob('**/*' if recursive else '*')
+        if path.suffix.lower() in SUFFIXES
+        and not any(
+            part.startswith('.') for part in path.relative_to(folder).parts
+        )
+    )
+    if not found:
+        deeper = '' if recursive else '; folders within it were not looked at'
+        raise FileNotFoundError(
+            f'the folder {folder} holds no image ({", ".join(SUFFIXES)})'
+            f'{deeper}'
+        )
+    return found
+
+
+def refuse_address(path: str | Path) -> None:
+    """Raise a ValueError where a path is an address of the web."""
+    if URL.match(str(path)):
+        raise ValueError(
+            f'{path} is an address, and nothing is fetched here: download '
+            'the image first and give its path'
+        )
 
 
 def stems(
@@ -62,24 +104,30 @@ def load_image(image, channel_order: str = 'rgb') -> np.ndarray:
     """Return an image as a uint8 array (H, W, 3) in RGB.
 
     Args:
-        image: A path, an array (H, W) or (H, W, 1 | 3 | 4) of uint8, or a
-            PIL image. Transparency is laid on white.
+        image: A path, the bytes of a file, an array (H, W) or
+            (H, W, 1 | 3 | 4) of uint8, or a PIL image. Transparency is laid
+            on white.
         channel_order: 'rgb' or 'bgr': the order of an array's channels.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is no image, or the array none of uint8.
+        DamagedImage: The file is no image (a ValueError).
+        ValueError: The path is an address, or the array none of uint8.
         TypeError: Anything else was given.
     """
     if isinstance(image, (str, Path)):
+        refuse_address(image)
         return from_pil(open_image(Path(image)))
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        stream = io.BytesIO(image)
+        return from_pil(decode(stream, f'an image of {len(image)} bytes'))
     if isinstance(image, Image.Image):
         return from_pil(image)
     if isinstance(image, np.ndarray):
         return from_array(image, channel_order)
     raise TypeError(
-        'an image is a path, an array or a PIL image, got '
-        f'{type(image).__name__}'
+        'an image is a path, the bytes of a file, an array or a PIL image, '
+        f'got {type(image).__name__}'
     )
 
 
@@ -87,12 +135,19 @@ def open_image(path: Path) -> Image.Image:
     """Open and decode a file whole."""
     if not path.is_file():
         raise FileNotFoundError(f'there is no image {path}')
+    return decode(path, str(path))
+
+
+def decode(source, name: str) -> Image.Image:
+    """Decode a path or a stream whole; ``name`` is what an error calls it."""
     try:
-        picture = Image.open(path)
+        picture = Image.open(source)
         picture.load()
+    except Image.DecompressionBombError as error:
+        raise DamagedImage(f'{name} is too large: {error}') from error
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(
-            f'{path} cannot be read as an image: {error}; it may '
+        raise DamagedImage(
+            f'{name} cannot be read as an image: {error}; it may '
             'be damaged or of another format'
         ) from error
     return picture

@@ -6,35 +6,25 @@ before the next, and what is there already need not be done again.
 
 import argparse
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from mmclip.files import write_whole
+from mmclip.inference.detect_command import (
+    add_image_options,
+    add_text_options,
+)
 from mmclip.inference.image import list_images, load_image, stems
+from mmclip.inference.source import ImageSource, LeftOut, tracked
+from mmclip.inference.text import read_text
 
 RECORD = 'segmentation.json'
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Add what both commands read."""
-    parser.add_argument(
-        'images', nargs='+', metavar='IMAGE', help='files or folders'
-    )
-    parser.add_argument(
-        '--model',
-        required=True,
-        metavar='WORK_DIR|FILE',
-        help='work directory of a training, or a checkpoint',
-    )
-    parser.add_argument(
-        '--config', help='its config, where the checkpoint does not hold it'
-    )
-    parser.add_argument(
-        '--device',
-        help='such as cuda:0; default: the first accelerator, else cpu',
-    )
+    add_image_options(parser)
     parser.add_argument(
         '--precision',
         default='float32',
@@ -51,12 +41,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
 def add_segment_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``mmclip segment``."""
     add_common_options(parser)
-    parser.add_argument(
-        '--text',
-        help='names, such as "sky . dog . other"; default: the names saved '
-        'in the checkpoint',
-    )
-    parser.add_argument('--batch-size', type=int, default=1)
+    add_text_options(parser)
     parser.add_argument(
         '--no-pictures',
         action='store_true',
@@ -94,79 +79,85 @@ def add_embed_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def segment(args) -> None:
+def segment(args) -> int:
     """Segment every image; write label maps, pictures and one JSON file."""
-    from mmclip.inference.segmentor import Segmentor
-
-    files = list_images(args.images)
-    out = Path(args.out)
+    files = list_images(args.images, args.recursive)
+    text, out = read_text(args.text), Path(args.out)
     record = read_record(out / RECORD) if args.resume else {}
     done = record.get('images', {})
     known = {file: Path(each['labels']).stem for file, each in done.items()}
-    wanted = [
-        (file, stem)
-        for file, stem in zip(files, stems(files, known))
-        if str(file) not in done
-    ]
+    names = dict(zip(map(str, files), stems(files, known)))
+    wanted = [file for file in files if str(file) not in done]
     if not wanted:
         print(f'nothing to do: {out / RECORD} holds all {len(files)} images')
-        return
-    segmentor = Segmentor(
-        args.model,
-        config=args.config,
-        device=args.device,
-        precision=args.precision,
-    )
-    found = segmentor.stream(
-        (file for file, _ in wanted), args.text, batch_size=args.batch_size
+        return 0
+    broken = LeftOut()
+    source = ImageSource(wanted, on_broken=broken)
+    found = segmentor_of(args).stream(
+        source, text, batch_size=args.batch_size, progress=not args.quiet
     )
     try:
-        for (file, stem), each in zip(tracked(wanted), found):
+        for each in found:
+            file = each['image']
             check_names(record, each['names'], out)
             record['names'] = each['names']
-            write_result(out, stem, each, file, not args.no_pictures)
-            done[str(file)] = describe(each, stem)
-            print(f'{file}: {say(done[str(file)])}')
+            write_result(out, names[file], each, not args.no_pictures)
+            done[file] = describe(each, names[file])
+            print(f'{file}: {say(done[file])}')
     finally:
         if done:
             write_json(out / RECORD, {**record, 'images': done})
     print(f'written: {out}')
+    return broken.exit_code()
 
 
-def embed(args) -> None:
-    """Write the pixel embeddings of every image."""
+def segmentor_of(args):
+    """Build the segmentor that the options name."""
     from mmclip.inference.segmentor import Segmentor
-    from mmclip.lseg.pixel_embeddings import save_embeddings
 
-    files, out = list_images(args.images), Path(args.out)
-    wanted = [
-        (file, out / f'{stem}.npz')
-        for file, stem in zip(files, stems(files))
-        if not (args.resume and is_written(out / f'{stem}.npz', file))
-    ]
-    if not wanted:
-        print(f'nothing to do: {out} holds all {len(files)} images')
-        return
-    segmentor = Segmentor(
+    return Segmentor(
         args.model,
         config=args.config,
         device=args.device,
         precision=args.precision,
     )
-    for file, target in tracked(wanted):
-        embeddings = segmentor.embed(file, stride=args.stride)
+
+
+def embed(args) -> int:
+    """Write the pixel embeddings of every image."""
+    from mmclip.lseg.pixel_embeddings import save_embeddings
+
+    files, out = list_images(args.images, args.recursive), Path(args.out)
+    targets = {
+        str(file): out / f'{stem}.npz'
+        for file, stem in zip(files, stems(files))
+    }
+    wanted = [
+        file
+        for file, target in targets.items()
+        if not (args.resume and is_written(target, file))
+    ]
+    if not wanted:
+        print(f'nothing to do: {out} holds all {len(files)} images')
+        return 0
+    broken = LeftOut()
+    source = ImageSource(wanted, on_broken=broken)
+    segmentor = segmentor_of(args)
+    for file, image in tracked(source, len(wanted), not args.quiet):
+        embeddings = segmentor.embed(image, stride=args.stride)
         save_embeddings(
-            target,
+            targets[file],
             embeddings,
             args.components,
             stride=args.stride,
-            image=str(file),
+            image=file,
         )
         size = ' x '.join(map(str, embeddings.shape))
-        print(f'{file}: {size} -> {target}')
+        print(f'{file}: {size} -> {targets[file]}')
+    return broken.exit_code()
 
 
-def is_written(target: Path, file: Path) -> bool:
+def is_written(target: Path, file: str) -> bool:
     """Tell whether an image's embeddings are there.
 
     Raises:
@@ -176,7 +167,7 @@ def is_written(target: Path, file: Path) -> bool:
         return False
     with np.load(target, allow_pickle=False) as stored:
         of = str(stored['image']) if 'image' in stored else 'another image'
-    if of != str(file):
+    if of != file:
         raise ValueError(
             f'{target} holds the embeddings of {of}, not of {file}: name '
             'another folder (--out), or leave --resume out'
@@ -184,33 +175,26 @@ def is_written(target: Path, file: Path) -> bool:
     return True
 
 
-def tracked(wanted: list) -> Iterable:
-    """Show a bar while going through more than one image."""
-    from rich.console import Console
-    from rich.progress import track
+def write_result(out: Path, stem: str, found: dict, picture: bool) -> None:
+    """Write a label map in its colours, and the picture that shows it."""
+    from mmclip.visualization import (
+        draw_segmentation,
+        save_labels,
+        save_picture,
+    )
 
-    console = Console(stderr=True)
-    return track(wanted, 'images', console=console, disable=len(wanted) < 2)
-
-
-def write_result(
-    out: Path, stem: str, found: dict, file: Path, picture: bool
-) -> None:
-    """Write a label map, and the picture that shows it."""
-    from mmclip.visualization import draw_segmentation, save_picture
-
-    few = len(found['names']) <= 256
-    labels = found['labels'].astype(np.uint8 if few else np.uint16)
     if picture:
         drawn = draw_segmentation(
-            load_image(file),
+            load_image(found['image']),
             found['labels'],
             found['names'],
             512,
             found['names'],  # so that a name looks alike in all pictures
         )
         save_picture(out / 'pictures' / f'{stem}.png', drawn)
-    save_picture(out / 'labels' / f'{stem}.png', labels)
+    save_labels(
+        out / 'labels' / f'{stem}.png', found['labels'], found['names']
+    )
 
 
 def describe(found: dict, stem: str) -> dict:

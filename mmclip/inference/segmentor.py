@@ -3,7 +3,6 @@
 H x W pixels of the image, K names, D embedding width.
 """
 
-from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from functools import lru_cache
 
@@ -21,12 +20,12 @@ def segment(
     image,
     text=None,
     *,
-    model: str,
+    model: str | None = None,
     config: str | None = None,
-    scores: bool = False,
     device: str | None = None,
-) -> dict:
-    """Segment an image into what ``text`` names.
+    **options,
+):
+    """Segment an image, or many, into what ``text`` names.
 
     The model is kept for the next call with the same ``model``. Example::
 
@@ -35,29 +34,41 @@ def segment(
                         model='work_dirs/lseg_shapes-clip-dpt_shapes')
 
     Args:
-        image: Path, uint8 RGB array (H, W[, 3]) or PIL image.
-        text: ``'sky . dog'``, a list of names, or ``{label: [prompts]}``;
-            None takes the names saved in the checkpoint. Supervised models
-            give every pixel a name, so say what else there may be, too, such
-            as 'other'.
-        model: Work directory of a training, or a checkpoint file.
+        image: Path, bytes of a file, uint8 RGB array (H, W[, 3]) or PIL
+            image; a folder, a list or any iterator of these for many.
+        text: ``'sky . dog'``, a list of names, ``{label: [prompts]}``, the
+            path of a JSON file of either, or ``'dog: a puppy | a hound .
+            sky'``; None takes the names saved in the checkpoint. Supervised
+            models give every pixel a name, so say what else there may be,
+            too, such as 'other'.
+        model: Work directory of a training, checkpoint file, a name of
+            ``mmclip models``, or ``'mmclip://ViT-B-16-quickgelu/openai'``: a
+            CLIP as it is. None takes the best CLIP that is on this machine.
         config: Its config, where the checkpoint does not hold it.
-        scores: Whether all scores are returned, which takes memory for K
-            maps.
         device: Such as 'cuda:0'; None takes the first accelerator, else the
             CPU.
+        options: ``scores``: whether all scores are returned, which takes
+            memory for K maps; ``batch_size``, ``progress`` (a bar),
+            ``recursive`` (folders within a folder), ``channel_order`` of
+            arrays ('rgb'), and ``return_datasamples`` (mmseg's instead of
+            dicts).
 
     Returns:
         ``labels``: (H, W) int32, indices of ``names``; ``names``: K names;
-        ``scores``: (K, H, W) float32, if asked for.
+        ``scores``: (K, H, W) float32, if asked for. For many images an
+        iterator of these, with ``image``, the path; nothing is done before
+        it is asked for the next.
+
+    Raises:
+        FileNotFoundError: There is no such image or model.
+        ValueError: The image, the text or the name of the model is none.
     """
-    return kept_segmentor(str(model), config, device)(
-        image, text, scores=scores
-    )
+    segmentor = kept_segmentor(model and str(model), config, device)
+    return segmentor(image, text, **options)
 
 
 @lru_cache(maxsize=2)
-def kept_segmentor(model: str, config: str | None, device: str | None):
+def kept_segmentor(model: str | None, config: str | None, device: str | None):
     """Build a segmentor, or return the one built before."""
     return Segmentor(model, config=config, device=device)
 
@@ -66,8 +77,9 @@ class Segmentor(TrainedModel):
     """Any mmseg segmentor, ours asked in words.
 
     Args:
-        model: Work directory of a training, or a checkpoint file.
-        config: Path of its config; None takes the one in the checkpoint.
+        model: As of :func:`segment`.
+        config: Path or name of its config; None takes the one in the
+            checkpoint.
         device: As in :func:`segment`.
         precision: What the network computes in: 'float32', 'bfloat16' (half
             the time on CPUs that have it) or 'float16'.
@@ -79,10 +91,12 @@ class Segmentor(TrainedModel):
     """
 
     default_scope = 'mmseg'
+    task = 'segmentation'
+    answers_by = 'postprocess_result'
 
     def __init__(
         self,
-        model: str,
+        model: str | None = None,
         *,
         config: str | None = None,
         device: str | None = None,
@@ -116,65 +130,45 @@ class Segmentor(TrainedModel):
         needs(self.model, 'set_vocabulary', 'a vocabulary')
         self.model.set_vocabulary(vocabulary, names)
 
-    def __call__(
-        self,
-        image,
-        text=None,
-        *,
-        scores: bool = False,
-        channel_order: str = 'rgb',
-    ) -> dict:
-        """Segment one image; see :func:`segment`."""
-        images = [load_image(image, channel_order)]
-        return next(self.stream(images, text, scores=scores))
-
-    @torch.no_grad()
-    def stream(
-        self,
-        images: Iterable,
-        text=None,
-        *,
-        batch_size: int = 1,
-        scores: bool = False,
-    ) -> Iterator[dict]:
-        """Segment images one after the other, holding a batch at a time.
-
-        Args:
-            images: Any number of paths, arrays or PIL images; a generator is
-                read as it is needed.
-            text: Of all images, as in :func:`segment`.
-            batch_size: Most images at once; only neighbours whose network
-                inputs have the same size share a batch.
-            scores: As in :func:`segment`.
-
-        Yields:
-            What :func:`segment` returns for each image, in their order.
+    def asked(self, text) -> dict:
+        """Return the fields by which a data sample asks for ``text``.
 
         Raises:
-            ValueError: The batch size is below 1, or ``text`` was given and
-                the model has a closed set of names.
+            ValueError: The model has a closed set of names, or no names.
         """
-        if batch_size < 1:
-            raise ValueError(f'batch_size={batch_size}: expected 1 or more')
-        asked = {}
-        if text is not None:
+        asked = super().asked(text)
+        if asked:
             needs(self.model, 'set_vocabulary', 'a text')
-            asked = dict(text=text)
-        packed = (self.pack(image, **asked) for image in images)
-        for batch in batches(packed, batch_size):
-            yield from self._segment(batch, scores)
+        elif not (len(self.classes) or len(vocabulary_of(self.model))):
+            raise ValueError(
+                'this model knows no names of its own: say what to look for, '
+                "such as text='sky . dog . other' (--text)"
+            )
+        return asked
 
-    def _segment(self, batch: list[dict], scores: bool) -> Iterator[dict]:
+    def test(self, batch: list[dict], scores: bool = False) -> list:
+        """Return the data samples of a batch, with all scores if asked."""
         keeping = nullcontext()
         if scores:
             from mmclip.clip.segmentor import all_scores
 
             keeping = all_scores(self.model)
-        data = {key: [each[key] for each in batch] for key in batch[0]}
         with keeping:
-            samples = self.model.test_step(data)
-        for sample in samples:
-            yield plain(sample, self.classes, scores)
+            return super().test(batch)
+
+    def plain(self, sample, scores: bool = False) -> dict:
+        """Turn mmseg's data sample into a dict; see :func:`segment`.
+
+        Args:
+            sample: With ``pred_sem_seg``.
+            scores: Whether all scores are returned.
+        """
+        labels = sample.pred_sem_seg.data[0].cpu().numpy().astype(np.int32)
+        names = list(sample.get('label_names', self.classes))
+        found = dict(labels=labels, names=names)
+        if scores:
+            found['scores'] = sample.seg_logits.data.float().cpu().numpy()
+        return found
 
     @torch.no_grad()
     def embed(self, image, *, stride: int = 2, channel_order='rgb') -> Tensor:
@@ -208,26 +202,7 @@ def needs(model, method: str, what: str) -> None:
         )
 
 
-def batches(packed: Iterable[dict], size: int) -> Iterator[list[dict]]:
-    """Group up to ``size`` neighbours whose inputs have the same shape."""
-    batch: list[dict] = []
-    for each in packed:
-        if batch and each['inputs'].shape != batch[0]['inputs'].shape:
-            yield batch
-            batch = []
-        batch.append(each)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def plain(sample, classes, scores: bool) -> dict:
-    """Turn mmseg's data sample into a dict of names and arrays."""
-    labels = sample.pred_sem_seg.data[0].cpu().numpy().astype(np.int32)
-    names = list(sample.get('label_names', classes))
-    found = dict(labels=labels, names=names)
-    if scores:
-        found['scores'] = sample.seg_logits.data.float().cpu().numpy()
-    return found
+def vocabulary_of(model):
+    """Return the names that a model holds, as far as it has any."""
+    head = getattr(model, 'decode_head', model)
+    return getattr(head, 'vocabulary', ()) or ()

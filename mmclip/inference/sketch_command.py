@@ -47,10 +47,18 @@ def add_options(parser: ArgumentParser) -> None:
         '--foreground',
         nargs=2,
         metavar=('CONFIG', 'CHECKPOINT'),
-        help='a segmentor or detector that finds the foreground',
+        help='a segmentor or detector that finds the foreground; u2net and '
+        'its weights take what is salient',
     )
     parser.add_argument(
         '--names', nargs='+', help='what the foreground is called'
+    )
+    parser.add_argument(
+        '--of',
+        metavar='NAME',
+        help='sketch this alone, though the picture has a background: '
+        "'object' is what stands out from its border, a name (cat) the part "
+        'of that which CLIP finds nearest to it',
     )
     parser.add_argument(
         '--formats',
@@ -63,6 +71,11 @@ def add_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument('--resume', action='store_true', help='go on in --out')
     parser.add_argument(
+        '--recursive',
+        action='store_true',
+        help='look through the folders within a folder, too',
+    )
+    parser.add_argument(
         '--quiet', action='store_true', help='show no progress bar'
     )
     parser.add_argument(
@@ -73,9 +86,15 @@ def add_options(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Sketch, and say of every image which network looked."""
     from mmclip.clipasso.dataset import find_images
+    from mmclip.inference.image import refuse_address
     from mmclip.inference.sketcher import Sketcher
+    from mmclip.inference.source import LeftOut
 
-    find_images(args.images)  # one that is missing is told before the network
+    for image in args.images:  # what is missing is told before the network
+        refuse_address(image)
+        if not args.recursive:
+            find_images(image)
+    broken = LeftOut()
     sketcher = Sketcher(
         args.strokes,
         clip=args.clip,
@@ -85,6 +104,7 @@ def run(args: Namespace) -> int:
         iters=args.iters,
         batch_size=args.batch_size,
         foreground=foreground_of(args),
+        of=args.of,
         formats=args.formats,
         size=args.size,
         cfg_options=args.cfg_options,
@@ -93,12 +113,15 @@ def run(args: Namespace) -> int:
     if masks and len(masks) == 1 and Path(masks[0]).is_dir():
         masks = masks[0]
     try:
-        found = sketcher(
+        found = sketcher.records(
             args.images,
-            out=args.out,
+            args.out,
+            many=len(args.images) > 1 or not Path(args.images[0]).is_file(),
             masks=masks,
             resume=args.resume,
             progress=not args.quiet,
+            recursive=args.recursive,
+            on_broken=broken,
         )
     except KeyboardInterrupt:
         print(
@@ -107,15 +130,15 @@ def run(args: Namespace) -> int:
             file=sys.stderr,
         )
         return 130
-    for each in found:
+    for each in (record.summary() for record in found):
         print(
             f'{each["path"]}: {each["strokes"]} strokes, loss '
             f'{each["loss"]:.4g} (seed {each["seed"]}, step '
             f'{each["iteration"]}) -> {Path(args.out) / each["name"]}.svg'
         )
-    for network in dict.fromkeys(each['network'] for each in found):
+    for network in dict.fromkeys(each.network for each in found):
         print(f'network: {network}')
-    return 0
+    return broken.exit_code()
 
 
 def foreground_of(args: Namespace) -> dict | None:
@@ -125,4 +148,10 @@ def foreground_of(args: Namespace) -> dict | None:
             raise ValueError('--names belongs to --foreground')
         return None
     config, checkpoint = args.foreground
+    if config == 'u2net':
+        if args.names:
+            raise ValueError(
+                'u2net finds what is salient: it reads no --names'
+            )
+        return dict(type='mmclip.SalientForeground', checkpoint=checkpoint)
     return dict(config=config, checkpoint=checkpoint, names=args.names)

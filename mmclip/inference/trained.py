@@ -1,21 +1,32 @@
-"""Build a trained model from its checkpoint, ready for single images."""
+"""A trained model, built from its checkpoint: images in, answers out."""
 
 import copy
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmclip.inference.image import load_image
+from mmclip.inference.named import source_of
+from mmclip.inference.source import ImageSource, tracked
+from mmclip.inference.text import read_text
+
+READING = ('recursive', 'channel_order')  # options of an ImageSource
 
 
 class TrainedModel:
     """A model with the weights, config and test pipeline of its training.
 
     Args:
-        model: Work directory of a training, or a checkpoint file.
-        config: Path of its config; None takes the one in the checkpoint.
+        model: Work directory of a training, checkpoint file, name of
+            ``mmclip models`` or ``mmclip://``; None takes the best that is
+            on this machine and knows photographs, see
+            :mod:`mmclip.inference.named`.
+        config: Its config, by path or name; None takes the one in the
+            checkpoint.
         device: Such as 'cuda:0'; None takes the first accelerator, else the
             CPU.
 
@@ -30,28 +41,29 @@ class TrainedModel:
     """
 
     default_scope = 'mmengine'  # where the config names none
+    task = 'detection'  # of which the best model is taken
+    answers_by = 'forward'  # a method that every model of the task has
 
     def __init__(
         self,
-        model: str,
+        model: str | Path | None = None,
         *,
         config: str | None = None,
         device: str | None = None,
     ) -> None:
         from mmengine.device import get_device
-        from mmengine.registry import MODELS
-        from mmengine.runner import load_checkpoint
-        from mmengine.runner.checkpoint import CheckpointLoader
 
-        self.checkpoint = find_checkpoint(model)
-        saved = CheckpointLoader.load_checkpoint(
-            self.checkpoint, map_location='cpu'
-        )
+        self.checkpoint, config = source_of(model, config, self.task)
+        saved = read_checkpoint(self.checkpoint)
         cfg = self.adapt(read_config(config, saved, self.checkpoint))
         init_default_scope(cfg.get('default_scope', self.default_scope))
         self.device = device or get_device()
-        self.model = MODELS.build(without_pretrained(cfg.model))
-        load_checkpoint(self.model, self.checkpoint, map_location='cpu')
+        self.model = build_model(cfg, saved, self.checkpoint)
+        if not hasattr(self.model, self.answers_by):
+            raise ValueError(
+                f'a {type(self.model).__name__} does no {self.task}: '
+                '`mmclip detect` takes detectors, `mmclip segment` segmentors'
+            )
         self.model.to(self.device).eval()
         self.classes = (
             saved.get('meta', {}).get('dataset_meta', {}).get('classes', ())
@@ -62,11 +74,104 @@ class TrainedModel:
         """Return the config that is built, of that of the training."""
         return cfg
 
+    # ---- images in, answers out ----
+
+    def __call__(self, image, text=None, *, batch_size: int = 1, **options):
+        """Answer for one image with a dict, for many with an iterator.
+
+        Args:
+            image: As of :class:`mmclip.inference.source.ImageSource`.
+            text: What to look for, see
+                :func:`mmclip.inference.text.read_text`.
+            batch_size: As of :meth:`stream`.
+            options: Likewise.
+        """
+        reading = {k: options.pop(k) for k in READING if k in options}
+        source = ImageSource(image, **reading)
+        found = self.stream(source, text, batch_size=batch_size, **options)
+        if source.many:
+            return found
+        (one,) = found
+        if isinstance(one, dict):
+            one.pop('image')
+        return one
+
+    def stream(
+        self,
+        images,
+        text=None,
+        *,
+        batch_size: int = 1,
+        progress: bool = False,
+        return_datasamples: bool = False,
+        **options,
+    ) -> Iterator:
+        """Answer for many images, holding a batch at a time.
+
+        Args:
+            images: As of :class:`mmclip.inference.source.ImageSource`, or
+                one. An iterator is read as it is needed.
+            text: Of all images.
+            batch_size: Most images at once; only neighbours whose network
+                inputs have the same size share a batch.
+            progress: Whether a bar is shown on stderr.
+            return_datasamples: Whether OpenMMLab's data samples are yielded
+                instead of dicts.
+            options: Of :meth:`plain`.
+
+        Yields:
+            What :meth:`plain` makes of each image, in their order, with
+            ``image``: the path, or ``image 3`` for what has none. A file
+            that cannot be read is left out.
+
+        Raises:
+            ValueError: The batch size is below 1, or the text does not fit
+                the model.
+        """
+        if batch_size < 1:
+            raise ValueError(f'batch_size={batch_size}: expected 1 or more')
+        asked = self.asked(text)
+        if not isinstance(images, ImageSource):
+            images = ImageSource(images)
+        answer = self.plain
+        if return_datasamples:
+            answer = as_it_is
+        pictures = tracked(images, images.count, progress)
+        packed = (
+            self.pack(picture, img_path=name, **asked)
+            for name, picture in pictures
+        )
+        return self._stream(packed, batch_size, answer, options)
+
+    @torch.no_grad()
+    def _stream(self, packed, batch_size: int, answer, options: dict):
+        for batch in batches(packed, batch_size):
+            names = [each['data_samples'].img_path for each in batch]
+            for name, sample in zip(names, self.test(batch, **options)):
+                found = answer(sample, **options)
+                if isinstance(found, dict):
+                    found['image'] = name
+                yield found
+
+    def asked(self, text) -> dict:
+        """Return the fields by which a data sample asks for ``text``."""
+        text = read_text(text)
+        return {} if text is None else dict(text=text)
+
+    def test(self, batch: list[dict], **options) -> list:
+        """Return the data samples of a batch."""
+        data = {key: [each[key] for each in batch] for key in batch[0]}
+        return self.model.test_step(data)
+
+    def plain(self, sample, **options) -> dict:
+        """Turn a data sample into a dict of names and arrays."""
+        raise NotImplementedError
+
     def pack(self, image, channel_order: str = 'rgb', **meta) -> dict:
         """Bring one image through the test pipeline.
 
         Args:
-            image: Path, uint8 RGB array or PIL image.
+            image: A path, bytes, uint8 RGB array or PIL image.
             channel_order: As of :func:`mmclip.inference.image.load_image`.
             meta: Fields that the data sample gets.
 
@@ -89,41 +194,78 @@ class TrainedModel:
         return packed
 
 
-def find_checkpoint(model: str) -> str:
-    """Return the checkpoint of a work directory, or the file itself.
+def as_it_is(sample, **options):
+    """Return a data sample."""
+    return sample
+
+
+def batches(packed: Iterable[dict], size: int) -> Iterator[list[dict]]:
+    """Group up to ``size`` neighbours whose inputs have the same shape."""
+    batch: list[dict] = []
+    for each in packed:
+        if batch and each['inputs'].shape != batch[0]['inputs'].shape:
+            yield batch
+            batch = []
+        batch.append(each)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def read_checkpoint(path: str | None) -> dict:
+    """Return what a checkpoint holds; nothing where there is none."""
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    if path is None:
+        return {}
+    return CheckpointLoader.load_checkpoint(path, 'cpu', logger='silent')
+
+
+def build_model(cfg: Config, saved: dict, path: str | None):
+    """Build the model of a config with the weights of a checkpoint.
+
+    Args:
+        cfg: The config.
+        saved: What the checkpoint holds; nothing for a model that its config
+            makes complete.
+        path: Its file.
 
     Raises:
-        FileNotFoundError: There is none.
+        ValueError: None of the checkpoint's tensors is of this model.
     """
-    path = Path(model)
-    if path.is_dir():
-        last = path / 'last_checkpoint'
-        if not last.is_file():
-            raise FileNotFoundError(
-                f'{path} holds no last_checkpoint: train into it first '
-                f'(--work-dir {path}) or name the checkpoint itself'
-            )
-        saved = Path(last.read_text().strip())
-        # a work directory may have been moved since
-        path = saved if saved.is_file() else path / saved.name
-    if not path.is_file():
-        raise FileNotFoundError(
-            f'there is no checkpoint {path}: name a work directory of '
-            '`mmclip train` or a .pth file'
+    from mmengine.registry import MODELS
+    from mmengine.runner.checkpoint import load_state_dict
+
+    if path is None:
+        return MODELS.build(cfg.model)
+    model = MODELS.build(without_pretrained(cfg.model))
+    state = saved.get('state_dict', saved)
+    state = {k.removeprefix('module.'): v for k, v in state.items()}
+    if not set(model.state_dict()) & set(state):
+        raise ValueError(
+            f'{path} does not fit {type(model).__name__}: none of its '
+            f'{len(state)} tensors is of that model, such as '
+            f"'{next(iter(state), '')}'; name the config it was trained with "
+            '(--config), or convert it first (mmclip convert)'
         )
-    return str(path)
+    load_state_dict(model, state)
+    return model
 
 
-def read_config(config: str | None, saved: dict, checkpoint: str) -> Config:
+def read_config(config, saved: dict, checkpoint: str | None) -> Config:
     """Return the given config, or the one that mmengine saved.
 
     Raises:
         ValueError: The checkpoint holds none.
     """
+    if isinstance(config, Config):
+        return config
     if config is not None:
         from mmclip.jobs import find_config
 
-        return Config.fromfile(find_config(config))
+        return Config.fromfile(find_config(str(config)))
     text = saved.get('meta', {}).get('cfg')
     if not isinstance(text, str):
         raise ValueError(

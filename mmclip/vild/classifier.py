@@ -185,7 +185,8 @@ class TextEmbeddingClassifier(EmbeddingPredictor):
             raise RuntimeError(
                 'the vocabulary is empty: give names or embeddings in the '
                 "config, add dict(type='mmclip.VocabularyHook') to "
-                'custom_hooks so that it follows the dataset, load a '
+                'custom_hooks so that it follows the dataset (it asks the '
+                "RoI head, which must be 'mmclip.ViLDRoIHead'), load a "
                 'checkpoint, or call model.set_vocabulary(names)'
             )
         texts = torch.cat(

@@ -32,6 +32,15 @@ class TopFirstNMS:
         iou_threshold: As for NMS (ViLD: 0.5).
         first: Candidates of the first pass; a later one takes four times as
             many.
+
+    Example:
+        >>> boxes = [[0.0, 0, 8, 8], [0, 0, 8, 7], [9, 9, 12, 12]]
+        >>> scores = torch.tensor([[0.9], [0.8], [0.7]])
+        >>> detections, labels, regions = TopFirstNMS()(
+        ...     torch.tensor(boxes), scores
+        ... )
+        >>> regions
+        tensor([0, 2])
     """
 
     def __init__(self, iou_threshold: float = 0.5, first: int = 2000):

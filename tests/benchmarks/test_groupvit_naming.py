@@ -45,7 +45,7 @@ def test_every_variant_segments(files, scenes, name):
     options = benchmark.VARIANTS[name]
     model = benchmark.build(files[0], files[2], scenes.names, options)
     few = benchmark.Scenes(scenes.images[:2], scenes.truth[:2], scenes.names)
-    labels = benchmark.found(model, few, 0.5)
+    labels = benchmark.found(model, few, 'cosine', 0.5)
     assert labels.shape == (2, 64, 64)
     assert labels.max() <= len(scenes.names)
 
@@ -67,7 +67,7 @@ def test_groups_named_by_the_truth_are_right_where_most_pixels_are(
     model = benchmark.build(files[0], files[2], scenes.names, {})
     named = benchmark.oracle(model, scenes)
     right = (named == scenes.truth).mean()
-    guessed = benchmark.found(model, scenes, 0.0)
+    guessed = benchmark.found(model, scenes, 'threshold', 0.0)
     assert right >= (scenes.truth == 0).mean() > 0.5
     assert right > (guessed == scenes.truth).mean()
 

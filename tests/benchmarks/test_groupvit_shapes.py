@@ -2,11 +2,13 @@ import pytest
 import torch
 
 from benchmarks.groupvit_shapes import (
+    KINDS_OF_BACKGROUND,
     best_group_iou,
     fast_iou,
     load,
     measure,
     name_pixels,
+    pick_background,
     pick_threshold,
     release,
     said,
@@ -43,7 +45,8 @@ def test_both_ways_of_counting_agree(truth):
 def test_the_threshold_parts_names_from_the_background(truth):
     labels = (truth - 1).clamp(min=0)
     scores = torch.where(truth > 0, 0.8, 0.1)
-    limit = pick_threshold(scores, labels, truth, NAMES)
+    value, limit = pick_threshold(scores, labels, truth, NAMES)
+    assert value == 1
     assert 0.1 < limit <= 0.8
 
 
@@ -70,6 +73,12 @@ def test_a_model_is_written_read_and_names_pixels(kind, tmp_path):
     assert scores.shape == labels.shape == truth.shape == (2, 48, 48)
     assert groups.max() < (8 if kind == 'groupvit' else 144)
     assert truth.max() <= len(names) == 21
+    cosines, same, _ = name_pixels(model, images, names, 'cosine')
+    assert (same == labels).float().mean() > 0.9
+    assert not torch.allclose(cosines, scores)
+    found, limit = pick_background(model, 2)
+    assert found in KINDS_OF_BACKGROUND
+    assert 0 <= limit <= 1
 
 
 def test_the_two_models_have_about_as_many_parameters():

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -113,6 +114,91 @@ def test_relevance_may_come_from_where_the_network_looks():
     assert not model.losses[0].relevance.eq(1).all()  # the mask is not asked
 
 
+def drawn_batch(*scenes, class_name=None):
+    """Pictures (uint8 arrays of one size) as a dataloader brings them."""
+    data = batch(len(scenes))
+    data['inputs'] = [torch.from_numpy(s).permute(2, 0, 1) for s in scenes]
+    for sample in data['data_samples']:
+        sample.set_metainfo(dict(class_name=class_name))
+    return data
+
+
+@pytest.mark.parametrize('source', ['auto', 'border'])
+def test_without_masks_what_stands_out_is_relevant(source):
+    model = build(losses=[loss_of(source=source)])
+    model.reserve(2)
+    scenes, masks = zip(*(limits.cluttered(k) for k in (210, 211)))
+    model.begin(drawn_batch(*scenes))
+    relevance = model.losses[0].relevance[:, 0].numpy() > 0
+    for found, mask in zip(relevance, masks):
+        assert (found & mask).sum() > 0.95 * mask.sum()
+        assert found.sum() < 2.2 * mask.sum()  # a hole, and the outline
+    starts = model.strokes().points[:, :, 0, 0].long()
+    owners = model.owner.tolist()
+    assert all(
+        relevance[owner, y, x]
+        for owner, each in zip(owners, starts.tolist())
+        for x, y in each
+    )
+
+
+def test_a_picture_of_one_colour_is_relevant_as_a_whole():
+    model = build(losses=[loss_of()], augment=None)
+    model.reserve(2)
+    blank = np.full((96, 96, 3), 200, np.uint8)
+    model.begin(drawn_batch(blank, limits.cluttered(210)[0]))
+    whole, part = model.losses[0].relevance.mean((1, 2, 3))
+    assert whole == 1
+    assert part < 0.5
+    assert all(v.isfinite().all() for v in model(mode='loss').values())
+
+
+def test_masks_are_grown_and_what_is_cut_out_is_not():
+    half = torch.zeros(SIDE, SIDE)
+    half[:, : SIDE // 2] = 1
+    assert begun(half, [loss_of()]).losses[0].relevance.mean() > 0.5
+    blank = np.full((SIDE, SIDE, 3), 230, np.uint8)
+    blank[20:40, 10:40] = (30, 60, 160)
+    model = build(losses=[loss_of(grow=0.1)])
+    model.reserve(1)
+    model.begin(drawn_batch(blank))
+    assert model.losses[0].relevance.sum() <= 20 * 30
+
+
+def two_objects():
+    """A red circle beside a larger blue square, and where they are."""
+    image = np.full((96, 96, 3), 225, np.uint8)
+    cv2.circle(image, (24, 26), 16, (222, 38, 38), -1, cv2.LINE_AA)
+    cv2.rectangle(image, (48, 46), (88, 86), (44, 74, 218), -1)
+    return image, (26, 24), (66, 68)
+
+
+@pytest.mark.parametrize('name', ['red circle', 'a blue square'])
+def test_a_name_says_which_of_two_objects_is_relevant(name):
+    model = build(losses=[loss_of(source='name')])
+    model.reserve(1)
+    image, circle, square = two_objects()
+    model.begin(drawn_batch(image, class_name=name))
+    relevance = model.losses[0].relevance[0, 0]
+    assert relevance[circle] == ('circle' in name)
+    assert relevance[square] == ('square' in name)
+
+
+def test_without_a_name_or_words_a_name_cannot_be_looked_for():
+    model = build(losses=[loss_of(source='name')])
+    with pytest.raises(ValueError, match='class_names'):
+        model.begin(batch(1))
+    scales = dict(scale1=1.0, scale4=1.0)
+    pixels = build(
+        clip=dict(type='mmclip.PixelPyramid'),
+        losses=[loss_of(source='name', layers=scales, semantic=0.0)],
+        stroke_init=dict(type='mmclip.RandomStrokeInit'),
+    )
+    pixels.reserve(1)
+    with pytest.raises(ValueError, match='reads no words: look through'):
+        pixels.begin(drawn_batch(two_objects()[0], class_name='red circle'))
+
+
 def test_wrong_sources_are_named():
     with pytest.raises(ValueError, match="source is 'depth'"):
         ForegroundWeightedLoss(source='depth')
@@ -136,5 +222,8 @@ def test_ink_stays_on_the_object_though_the_picture_is_cluttered(tmp_path):
     assert leak['raw'] > 0.2  # there is something to keep out
     assert leak['weighted'] <= leak['raw'] / 3
     assert leak['weighted'] <= leak['cut off'] + 0.02
-    strokes = [limits.ink(d).sum() for _, d, _ in found['weighted']]
-    assert min(strokes) > 100  # and it is drawn
+    assert leak['no mask given'] <= leak['raw'] / 3
+    assert leak['no mask given'] <= leak['weighted'] + 0.02
+    for name in ('weighted', 'no mask given'):
+        strokes = [limits.ink(d).sum() for _, d, _ in found[name]]
+        assert min(strokes) > 100  # and it is drawn

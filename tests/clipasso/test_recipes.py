@@ -9,6 +9,7 @@ from mmclip.clipasso.recipes import (
     SALIENCY,
     choose_network,
     losses_for,
+    losses_of_object,
 )
 from mmclip.jobs import find_config
 
@@ -103,3 +104,24 @@ def test_the_tags_of_the_recipes_are_open_clips():
         'block4': 1.0,
         'block16': 1.0,
     }
+
+
+def test_to_sketch_an_object_both_losses_become_one():
+    plain = losses_for(dict(layers=12, patch_size=16))
+    nested = dict(type='mmclip.NestedStrokeLoss')
+    found = losses_of_object([*plain, nested], 'object')
+    assert found == [
+        dict(
+            type='mmclip.ForegroundWeightedLoss',
+            source='border',
+            layers=plain[0]['layers'],
+            semantic=0.1,
+        ),
+        nested,
+    ]
+    named = losses_of_object(plain[:1], 'cat')[0]
+    assert named['source'] == 'name'
+    assert named['semantic'] == 0  # as there was none
+    assert losses_of_object(found, 'cat')[0]['source'] == 'name'
+    with pytest.raises(ValueError, match='needs a geometric loss'):
+        losses_of_object([nested], 'object')

@@ -251,29 +251,6 @@ def test_random_weights_are_called_so(tiny_clip):
     assert model(mode='loss')['loss_semantic'].isfinite().all()
 
 
-def test_targets_seen_in_a_bank_of_views_are_kept_and_the_same():
-    augment = dict(
-        type='mmclip.PairedAugment',
-        num_views=2,
-        size=SIDE,
-        mode='bank',
-        bank_size=2,
-    )
-    model = begun(2, augment=augment)
-    views = model.augment.draw(*model.size)
-    seen = model.target_features(views)
-    (shown,) = model.augment(model.images, views=views)
-    fresh = model.extractor.look_at_target(shown)
-    for name, layer in fresh.layers.items():
-        torch.testing.assert_close(
-            seen.layers[name], layer, atol=1e-4, rtol=1e-4
-        )
-    model.extractor.look_at_target = None  # nothing is looked at again
-    turned = model.target_features(views[[1, 0]])
-    for name, layer in seen.layers.items():
-        assert turned.layers[name][2:4].equal(layer[4:6])
-
-
 def test_what_was_best_before_sketches_settled_is_forgotten():
     progress = SketchProgress(1)
     strokes = begun(1, num_seeds=1).strokes()

@@ -29,7 +29,7 @@ BARE = {
     'Pretrained',
     'LoadImageFromFile',
 }
-BARE |= {'LoadAnnotations'}
+BARE |= {'LoadAnnotations', 'RoIAlign'}
 BUILT: set[str] = set()  # models that several configs share are built once
 
 

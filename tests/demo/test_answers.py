@@ -51,44 +51,27 @@ def test_nothing_found_is_said():
     assert picture.shape == (480, 640, 3)
 
 
-class Reader:
-    """Find the first thing asked, as a GLIP answers."""
-
-    def pipeline(self, data):
-        from mmdet.structures import DetDataSample
-
-        return dict(inputs=data['img'], data_samples=DetDataSample())
-
-    @property
-    def model(self):
-        return self
-
-    def test_step(self, batch):
-        import torch
-        from mmengine.structures import InstanceData
-
-        (sample,) = batch['data_samples']
-        sample.pred_instances = InstanceData(
-            bboxes=torch.tensor([[0.0, 0, 9, 9], [1, 1, 5, 5]]),
-            scores=torch.tensor([0.6, 0.1]),
-            labels=torch.tensor([0, 0]),
-            label_names=['x', 'x'],
-        )
-        return [sample]
-
-
 def test_ground_says_which_phrases_were_not_found():
     caption = 'a red circle above a blue square'
-    picture, text = answers.ground(named(Reader()), IMAGE, caption, 0.3)
+    phrases = [('a red circle', [[0, 12]]), ('a blue square', [[19, 32]])]
+
+    def read(picture, text, score_thr):
+        assert (text, score_thr) == (caption, 0.3)
+        return dict(
+            labels=['a red circle'],
+            scores=np.array([0.6]),
+            boxes=np.array([[0.0, 0, 9, 9]]),
+            caption=caption,
+            phrases=phrases,
+        )
+
+    picture, text = answers.ground(named(read), IMAGE, f' {caption} ', 0.3)
     assert '| a red circle | 0.60 |' in text
-    assert '0.10' not in text
     assert 'Not found: a blue square' in text
+    below = picture[480:]  # the caption, what was found in colour
     assert picture.shape[1] == answers.SIDE
-
-
-def test_a_caption_without_a_phrase_is_an_error():
-    with pytest.raises(ValueError, match='no phrase'):
-        answers.ground(named(Reader()), IMAGE, 'of', 0.3)
+    assert (below == colour_of(0)).all(axis=-1).any()
+    assert not (below == colour_of(1)).all(axis=-1).any()
 
 
 def test_segment_shares_all_pixels_and_keeps_colours_by_name():

@@ -91,6 +91,58 @@ def test_one_caption_may_mean_something_else_in_each_image():
     assert second == [[0, 1, 1, 0, 0, 0, 0]]
 
 
+def losses_of(ignored, bias=0.0):
+    """Return the losses, and the gradient of each word's logits."""
+    detector = build(tiny_glip())
+    outputs = detector.bbox_head.head.outputs
+    kept = []
+
+    def moved(levels, words):
+        logits, *others = outputs(levels, words)
+        kept.extend(x.detach().requires_grad_() for x in logits)
+        push = torch.zeros(kept[0].shape[-1])
+        push[1:3] = bias  # 'a man'
+        return [x + push for x in kept], *others
+
+    detector.bbox_head.head.outputs = moved
+    samples = [
+        sample(
+            'a man walks a dog',
+            [1],
+            tokens_positive={1: [[12, 17]]},
+            tokens_ignored=ignored,
+        )
+    ]
+    losses = detector.loss(images(), samples)
+    losses['loss_cls'].backward()
+    return losses, torch.cat([x.grad.abs().sum((0, 1))[None] for x in kept])
+
+
+def test_ignored_words_teach_nothing():
+    losses, gradients = losses_of([[0, 5]])
+    assert not gradients[:, 1:3].any()
+    assert (gradients[:, [0, 3, 4, 5, 6]] > 0).all()
+    torch.testing.assert_close(losses_of([[0, 5]], bias=5.0)[0], losses)
+    negative, gradients = losses_of([])
+    assert (gradients > 0).all()
+    assert losses_of([], bias=5.0)[0]['loss_cls'] > negative['loss_cls']
+    assert losses['loss_cls'] < negative['loss_cls']
+
+
+def test_a_word_that_names_a_box_is_never_ignored():
+    assert (losses_of([[0, 17]])[1][:, 4:6] > 0).all()
+
+
+def test_a_loss_that_counts_padding_cannot_ignore_words():
+    loss = dict(type='mmclip.TokenFocalLoss', kind='unmasked')
+    detector = build(tiny_glip(head=dict(loss_cls=loss)))
+    samples = [sample('a man', [0], tokens_positive=[[[0, 5]]])]
+    detector.loss(images(), samples)
+    samples[0].set_metainfo(dict(tokens_ignored=[[0, 1]]))
+    with pytest.raises(ValueError, match="kind='unmasked'"):
+        detector.loss(images(), samples)
+
+
 @pytest.mark.parametrize(
     'text', [['cat', 'dog'], ('cat', 'dog'), 'cat. dog', 'cat. dog. ']
 )

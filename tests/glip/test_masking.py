@@ -101,6 +101,6 @@ def test_a_span_takes_a_changed_word_as_a_whole(span, expected):
 
 def test_a_tokenizer_without_mask_and_names_are_told():
     with pytest.raises(TypeError, match=r'no \[MASK\]'):
-        masker(tokenizer='shapes-clip')
+        masker(tokenizer='shapes-clip')(dict(text='a red dog'))
     with pytest.raises(TypeError, match='SampleNegativeClasses before'):
         masker()(dict(text=['dog']))

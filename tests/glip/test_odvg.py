@@ -36,7 +36,7 @@ def world(tmp_path_factory):
     return folder
 
 
-def dataset(folder, ann_file, **kwargs):
+def dataset(folder, ann_file, kind=ODVGDataset, **kwargs):
     pack = dict(captions=str(folder / 'grounding.jsonl'), no_pack_prob=0.2)
     settings = dict(
         data_root=str(folder),
@@ -44,7 +44,7 @@ def dataset(folder, ann_file, **kwargs):
         return_classes=True,
         pipeline=pipeline(**pack),
     )
-    return ODVGDataset(ann_file=ann_file, **(settings | kwargs))
+    return kind(ann_file=ann_file, **(settings | kwargs))
 
 
 def read(sample):

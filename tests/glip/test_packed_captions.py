@@ -188,3 +188,37 @@ def test_a_box_without_phrase_and_names_for_a_caption_are_told():
 def test_images_with_classes_pass():
     results = dict(text=['a', 'b'], gt_bboxes_labels=np.array([0]))
     assert packer()(dict(results)) == results
+
+
+def unboxed(mode, spans, captions=None, max_tokens=256):
+    """Pack ``CAPTION`` whose 'two dogs' has a box, other spans have none."""
+    transform = packer(max_tokens, captions, unboxed=mode, **ALWAYS)
+    return transform(image([1], phrases={1: PHRASES[1]}, unboxed=spans))
+
+
+def test_phrases_without_box_are_ignored_where_that_is_asked():
+    for seed in range(5):
+        np.random.seed(seed)
+        results = unboxed('ignore', [[[0, 5]], [28, 34]], OTHERS)
+        words = [results['text'][a:b] for a, b in results['tokens_ignored']]
+        assert words == ['a man', 'street']
+        assert said(results) == {1: ['two dogs']}
+
+
+def test_phrases_without_box_are_negatives_by_default():
+    assert unboxed('negative', [[[0, 5]]])['tokens_ignored'] == []
+    assert packer()(image())['tokens_ignored'] == []
+    with pytest.raises(ValueError, match="unboxed='drop': expected one of"):
+        packer(unboxed='drop')
+
+
+def test_ignored_phrases_are_packed_as_negatives_never():
+    assert 'man' in unboxed('negative', [], ['a man plays'])['text'][34:]
+    assert unboxed('ignore', [[[0, 5]]], ['a man plays'])['text'] == CAPTION
+
+
+def test_ignored_phrases_behind_a_cut_are_lost_and_wrong_ones_told():
+    results = unboxed('ignore', [[[0, 5]], [[28, 34]]], max_tokens=9)
+    assert results['tokens_ignored'] == [[0, 5]]
+    with pytest.raises(ValueError, match=r'x\.png: phrase 0 stands at'):
+        unboxed('ignore', [[[0, 99]]])

@@ -88,6 +88,7 @@ def test_phrases_get_the_boxes_that_the_teacher_is_sure_of(world):
                 tokens_positive=[[11, 16]],
             ),
         ],
+        unboxed=[],
     )
     assert [line['filename'] for line in read(world)] == [
         f'{k}.png' for k in (0, 1, 3, 4, 5, 7)
@@ -98,6 +99,21 @@ def test_a_phrase_said_twice_is_one_region_of_two_spans(world):
     label(world)
     (region,) = read(world)[2]['grounding']['regions']
     assert region['tokens_positive'] == [[0, 5], [10, 15]]
+
+
+def test_a_phrase_without_a_sure_box_is_noted_as_such(world):
+    def first_alone(images, asked):
+        found = teacher(images, asked)
+        for one in found:
+            one['scores'] = [0.9] + [0.1] * (len(one['scores']) - 1)
+        return found
+
+    label(world, asked=first_alone)
+    grounding = read(world)[0]['grounding']
+    assert [one['phrase'] for one in grounding['regions']] == ['a dog']
+    assert grounding['unboxed'] == [
+        dict(phrase='a cat', tokens_positive=[[11, 16]])
+    ]
 
 
 def test_the_threshold_and_suppression_are_as_asked(world):

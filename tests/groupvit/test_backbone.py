@@ -190,6 +190,33 @@ def test_a_stem_that_does_not_divide_the_patch_is_refused():
         backbone(stem_channels=(8, 8, 8, 8))
 
 
+def test_a_stem_may_hold_convolutions_that_keep_the_size():
+    model = backbone(stem_channels=(8, 12, 12), stem_strides=(2, 2, 1)).eval()
+    assert model.encode(images(1)).grid == (4, 4)
+    assert [conv[0].stride for conv in model.patch_embed.stem] == [
+        (2, 2),
+        (2, 2),
+        (1, 1),
+    ]
+    with pytest.raises(ValueError, match='1 stem_strides for 2'):
+        backbone(stem_channels=(8, 8), stem_strides=(2,))
+
+
+def test_training_may_look_at_some_of_the_patches():
+    model = backbone(patch_keep=0.3).train()
+    x = images(2)
+    seen, again = model.encode(x), model.encode(x)
+    assert seen.assignments[0].shape == (2, 6, 5)  # of 16 patches
+    assert not torch.equal(seen.tokens[0], again.tokens[0])  # others
+    patches = torch.arange(16.0)[None, :, None].expand(2, 16, 3)
+    kept = model.kept(patches)
+    assert (kept == kept[..., :1]).all()  # a patch stays in one piece
+    first, second = (set(row[:, 0].tolist()) for row in kept)
+    assert len(first) == len(second) == 5
+    assert first != second
+    assert model.eval().encode(images(2)).maps().shape == (2, 3, 32, 32)
+
+
 def test_a_gain_acts_on_the_first_weights_of_the_assignment_alone():
     torch.manual_seed(0)
     plain = GroupViTBackbone(**IMAGE).state_dict()

@@ -62,6 +62,24 @@ def test_the_background_stands_where_the_names_have_it(features, row):
     assert found.shape[1] == 8
 
 
+def test_a_group_far_from_all_names_may_be_background(features):
+    built = head(['background', *NAMES], dict(kind='cosine', threshold=0.5))
+    texts = built.vocabulary.embeddings
+    features.groups[0, 0] = 3 * texts[1] + 0.01
+    scores = built.group_scores(features)
+    cosines = torch.nn.functional.cosine_similarity(
+        features.groups[:, :, None], texts[None, None, 1:], dim=-1
+    )
+    best = cosines.amax(dim=2)
+    limit = best.amax(dim=1, keepdim=True).clamp(max=0.5)
+    assert (scores[..., 0] == (best < limit).float()).all()
+    assert scores[0, 0, 0] == 0
+    assert 0 < scores[..., 0].sum() < 8
+    torch.testing.assert_close(
+        scores[..., 1:], head().group_scores(features)
+    )  # names score as ever
+
+
 def test_without_its_name_there_is_no_background(features):
     found = head(background=dict(kind='threshold', threshold=0.4))
     assert found.background_row is None
@@ -76,12 +94,12 @@ def test_words_mean_the_background(features):
     torch.testing.assert_close(found[..., 0], plain[..., 7:].amax(dim=-1))
 
 
-@pytest.mark.parametrize('size', [1, 3, 7, 20])
-def test_names_in_chunks_have_the_scores_of_all(features, size):
-    built = head(['background', *NAMES], dict(kind='threshold', threshold=0.4))
-    chunks = list(built.chunks(built.embed(features), size))
-    assert max(chunk.shape[1] for chunk in chunks) == min(size, 8)
-    torch.testing.assert_close(torch.cat(chunks, dim=1), built(features))
+def test_one_image_is_taken_out_of_a_batch(features):
+    built = head()
+    alone = features.of(1)
+    torch.testing.assert_close(built(alone), built(features)[1:])
+    features.seen = torch.randn(2, 4, 3)
+    assert (features.of(0).seen == features.seen[:1]).all()
 
 
 def test_a_text_is_answered_in_its_own_names_and_then_forgotten(features):
@@ -115,6 +133,7 @@ def test_a_second_opinion_is_added_to_the_scores(features):
     [
         (dict(kind='learnt'), 'expected one of'),
         (dict(kind='threshold'), 'needs threshold='),
+        (dict(kind='cosine', words=['sky']), 'needs threshold='),
         (dict(kind='words'), 'needs words='),
     ],
 )

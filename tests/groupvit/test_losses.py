@@ -8,6 +8,7 @@ from mmclip.clip.similarity import contrastive_loss
 from mmclip.groupvit.losses import (
     MultiLabelContrastiveLoss,
     exponentiated,
+    fits,
     multi_label_contrastive_loss,
 )
 
@@ -36,6 +37,23 @@ def test_three_texts_share_the_target():
         total -= (fit + back) / 8
     ours = multi_label_contrastive_loss(image, text, 7.0)
     torch.testing.assert_close(ours, total)
+
+
+def test_the_best_of_an_images_segments_counts():
+    torch.manual_seed(0)
+    segments, text = torch.randn(4, 5, 6), torch.randn(4, 3, 6)
+    one = multi_label_contrastive_loss(segments[:, :1], text, 7.0)
+    torch.testing.assert_close(
+        one, multi_label_contrastive_loss(segments[:, 0], text, 7.0)
+    )
+    unit = F.normalize(text, dim=2)
+    matched = torch.cat([unit, -unit], dim=1)  # one segment is a text's own
+    logits = fits(matched, unit.flatten(0, 1), 100.0)
+    best = 100 * (matched @ unit.flatten(0, 1).t()).amax(dim=1)
+    assert (logits >= best - 1e-3).all()
+    assert (logits <= best + math.log(6)).all()  # were all six alike
+    own = torch.arange(4).repeat_interleave(3)
+    assert (logits.argmax(dim=0) == own).all()
 
 
 def test_the_scale_stops_at_a_hundred():

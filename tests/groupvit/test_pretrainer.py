@@ -21,11 +21,14 @@ def losses_and_gradients(model, *batch):
     return losses, {n: p.grad.clone() for n, p in model.named_parameters()}
 
 
-@pytest.mark.parametrize('chunk_size', [1, 2, 3])
+@pytest.mark.parametrize(
+    ('chunk_size', 'match'),
+    [(1, 'image'), (2, 'image'), (3, 'image'), (2, 'segment')],
+)
 def test_a_batch_in_chunks_has_the_losses_and_gradients_of_the_whole(
-    chunk_size,
+    chunk_size, match
 ):
-    model = pretrainer().double().train()
+    model = pretrainer(prompt_match=match).double().train()
     batch = images(5, dtype=torch.float64), tokens(5), noise(5)
     state = {k: v.clone() for k, v in model.state_dict().items()}
     losses, gradients = losses_and_gradients(model, *batch)
@@ -36,6 +39,20 @@ def test_a_batch_in_chunks_has_the_losses_and_gradients_of_the_whole(
     torch.testing.assert_close(ours, losses, rtol=1e-9, atol=1e-9)
     assert_same_gradients(found, gradients)
     torch.testing.assert_close(dict(model.state_dict()), after)  # BatchNorm
+
+
+def test_prompts_may_be_matched_with_segments():
+    model = pretrainer(prompt_match='segment').eval()
+    with torch.no_grad():
+        found = model(images(3), tokens(3), mode='loss')
+        plain = pretrainer().eval()(images(3), tokens(3), mode='loss')
+        _, segments, _ = model.encode_image(images(3))
+        text = model.encode_text(tokens(3))[:, 1:]
+        own = model.contrastive_loss(segments, text, model.prompt_scale())
+    assert found['loss_contrastive'] == plain['loss_contrastive']
+    assert found['loss_multi_label'] == own != plain['loss_multi_label']
+    with pytest.raises(ValueError, match='image, segment'):
+        pretrainer(prompt_match='patch')
 
 
 def test_halves_that_each_have_a_loss_would_not_be_the_same():

@@ -14,7 +14,11 @@ from tests.groupvit.tiny import (
 )
 
 COUNT = 6
-SPLITS = {'halves': (3, 3), 'unequal': (4, 2)}
+SPLITS = {
+    'halves': ('image', (3, 3)),
+    'unequal': ('image', (4, 2)),
+    'segments': ('segment', (4, 2)),
+}
 
 
 def step(model, rows: slice):
@@ -36,10 +40,10 @@ def step(model, rows: slice):
 
 def steps_of(rank: int) -> dict:
     found = {}
-    for name, split in SPLITS.items():
+    for name, (match, split) in SPLITS.items():
         start = sum(split[:rank])
         model = DistributedDataParallel(
-            pretrainer(chunk_size=2).double().train()
+            pretrainer(chunk_size=2, prompt_match=match).double().train()
         )
         found[name] = step(model, slice(start, start + split[rank]))
     return found
@@ -55,7 +59,8 @@ def results():
 @pytest.mark.parametrize('split', SPLITS)
 def test_the_mean_over_ranks_is_the_loss_of_the_whole_batch(results, split):
     losses, gradients, buffers = step(
-        pretrainer().double().train(), slice(None)
+        pretrainer(prompt_match=SPLITS[split][0]).double().train(),
+        slice(None),
     )
     (ours, found, followed), (theirs, same, _) = results[split]
     for name, loss in losses.items():

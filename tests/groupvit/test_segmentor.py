@@ -75,8 +75,11 @@ def test_each_image_may_bring_its_own_names(weights):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('mode', ['whole', 'slide'])
-def test_many_names_in_chunks_get_the_labels_of_all_at_once(weights, mode):
+@pytest.mark.parametrize('mode', ['whole', 'slide', 'merge'])
+@pytest.mark.parametrize('shape', [(32, 48), (51, 70)])
+def test_many_names_get_the_labels_that_their_scores_have(
+    weights, mode, shape
+):
     names = ['background', *(f'thing {k}' for k in range(9))]
     model = segmentor(
         weights,
@@ -84,11 +87,20 @@ def test_many_names_in_chunks_get_the_labels_of_all_at_once(weights, mode):
         background=dict(kind='threshold', threshold=0.1),
         test_cfg=dict(mode=mode, crop_size=(32, 32), stride=(16, 16)),
     )
-    image = images(2, 32, 48)
-    asked = [samples(2, (32, 48)) for _ in range(2)]
+    image = images(2, 36, 48)
+    groups = model.encode_image(image)[1].flatten(0, 1)
+    near = (groups - groups.mean(dim=0)).repeat(2, 1)[:9]  # several names win
+    model.set_vocabulary(torch.cat([near[:1] * 0, near]), names)
+    padded = dict(img_padding_size=[0, 0, 0, 4], flip=True)
+    asked = [
+        samples(2, shape, flip_direction='horizontal', **padded)
+        for _ in range(2)
+    ]
     whole = model(image, asked[0], mode='predict')
     model.chunk = 4
     parts = model(image, asked[1], mode='predict')
+    labels = torch.stack([sample.pred_sem_seg.data for sample in whole])
+    assert labels.unique().numel() > 1
     for a, b in zip(whole, parts):
         assert (a.pred_sem_seg.data == b.pred_sem_seg.data).all()
         assert 'seg_logits' not in b

@@ -1,10 +1,16 @@
+import json
+import warnings
+
 import numpy as np
 import pytest
+import torch
+from mmdet.structures import DetDataSample
 from mmengine.runner import Runner
 from PIL import Image
 
 import mmclip
 from mmclip.cli import main
+from mmclip.inference import GroundingInferencer
 from mmclip.inference.detector import Detector, find_checkpoint
 from tests.end_to_end.tiny import tiny_config
 
@@ -62,6 +68,64 @@ def test_boxes_are_in_pixels_of_any_size_of_image(work_dir):
         assert (found['boxes'] <= limits + 1e-3).all()
 
 
+def test_a_detector_of_names_reads_no_captions(work_dir):
+    with pytest.raises(ValueError, match='reads names but no captions'):
+        GroundingInferencer(work_dir, device='cpu')
+
+
+def test_any_source_gives_the_same_answers(work_dir, image, tmp_path):
+    (tmp_path / 'in/deeper').mkdir(parents=True)
+    paths = [tmp_path / f'in/{name}.png' for name in ('a', 'deeper/b')]
+    for path in paths:
+        Image.fromarray(image).save(path)
+    options = dict(model=work_dir, device='cpu', score_thr=0.0)
+    wanted = mmclip.detect(image, 'red circle', **options)
+    (tmp_path / 'in/broken.png').write_bytes(b'no image')
+    for given in (paths, iter(paths), tmp_path / 'in'):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter('always')
+            found = mmclip.detect(
+                given,
+                'red circle',
+                recursive=True,
+                batch_size=2,
+                progress=True,
+                **options,
+            )
+            assert not isinstance(found, (list, dict))  # as it is asked for
+            found = list(found)
+        assert [each.pop('image') for each in found] == list(map(str, paths))
+        left_out = [w for w in told if 'left out: ' in str(w.message)]
+        assert len(left_out) == (given == tmp_path / 'in')
+        for each in found:
+            assert each['labels'] == wanted['labels']
+            assert np.allclose(each['boxes'], wanted['boxes'], atol=1e-3)
+    read = mmclip.detect(paths[0].read_bytes(), 'red circle', **options)
+    assert (read['boxes'] == wanted['boxes']).all()
+
+
+def test_a_label_may_have_several_prompts(work_dir, image):
+    detector = Detector(work_dir, device='cpu')
+    text = 'round: red circle | blue semicircle . blue square'
+    spoken = detector(image, text, score_thr=0.0)
+    asked = {'round': ['red circle', 'blue semicircle'], 'blue square': []}
+    asked['blue square'] = ['blue square']
+    wanted = detector(image, asked, score_thr=0.0)
+    assert set(spoken['labels']) <= {'round', 'blue square'}
+    assert (spoken['scores'] == wanted['scores']).all()
+
+
+def test_data_samples_are_given_if_asked_for(work_dir, image):
+    detector = Detector(work_dir, device='cpu')
+    sample = detector(image, 'red circle', return_datasamples=True)
+    assert isinstance(sample, DetDataSample)
+    (other,) = detector([image], 'red circle', return_datasamples=True)
+    assert other.img_path == 'image 0'
+    assert torch.equal(
+        other.pred_instances.scores, sample.pred_instances.scores
+    )
+
+
 def test_the_inferencer_of_mmdet_works_with_our_model(work_dir, image):
     from mmdet.apis import DetInferencer
 
@@ -90,6 +154,34 @@ def test_the_command_line_draws_and_writes_what_it_found(
     assert 'red circle' in capsys.readouterr().out
     assert (out / 'scene.png').stat().st_size > 0
     assert 'red circle' in (out / 'detections.json').read_text()
+
+
+def test_a_broken_image_of_a_folder_is_told_and_the_rest_goes_on(
+    work_dir, image, tmp_path, capsys
+):
+    inside = tmp_path / 'in'
+    inside.mkdir()
+    for name in ('a', 'c'):
+        Image.fromarray(image).save(inside / f'{name}.png')
+    (inside / 'b.png').write_bytes(b'no image')
+    words = ['detect', str(inside), '--model', str(work_dir), '--out']
+    words += [str(tmp_path / 'out'), '--score-thr', '0', '--device', 'cpu']
+    words += ['--formats', 'json', 'coco', 'labelme', 'odvg']
+    assert main([*words, '--text', 'red circle . blue square']) == 1
+    captured = capsys.readouterr()
+    assert f'{inside}/b.png cannot be read' in captured.err
+    assert '1 of the images could not be read' in captured.err
+    assert 'c.png: ' in captured.out
+    out = tmp_path / 'out'
+    names = {path.name for path in out.iterdir()}
+    assert names == {
+        *('detections.json', 'coco_dataset.json', 'coco_results.json'),
+        *('labelme', 'odvg.jsonl', 'label_map.json'),
+    }
+    assert len(json.loads((out / 'detections.json').read_text())) == 2
+    data = json.loads((out / 'coco_dataset.json').read_text())
+    listed = [each['name'] for each in data['categories']]
+    assert listed == ['red circle', 'blue square']
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ from mmcv.transforms import Compose
 from PIL import Image
 
 from mmclip.cli import main
-from mmclip.inference.export import fit, pipeline_size
+from mmclip.inference.export import fit, pipeline_size, window_size
 from mmclip.vild.export import ExportedDetector
 from tests.end_to_end.tiny import tiny_config
 
@@ -110,6 +112,29 @@ def test_a_mistake_is_told_in_one_message(
     assert not (tmp_path / 'a.onnx').exists()
 
 
+def test_a_pretrained_groupvit_is_exported_by_the_same_command(
+    tmp_path, capsys
+):
+    from mmclip.clip.scheme import PACKAGED
+    from mmclip.clip.segmentor_export import ExportedSegmentor
+
+    out = tmp_path / 'groups.onnx'
+    trained = ('groupvit_shapes', str(PACKAGED['groupvit-shapes']))
+    text = 'red circle . blue square . background'
+    assert export(trained, out, '--text', text, '--check') == 0
+    said = capsys.readouterr().out
+    assert '3 names, images of 96 x 96' in said
+    assert 'a drawn scene: equal' in said
+    assert ExportedSegmentor(out).names == text.split(' . ')
+
+
+def test_a_file_takes_one_window():
+    sliding = dict(mode='slide', crop_size=(448, 320), stride=(224, 160))
+    assert window_size(SimpleNamespace(test_cfg=sliding)) == (448, 320)
+    assert window_size(SimpleNamespace(test_cfg=dict(mode='whole'))) is None
+    assert window_size(SimpleNamespace(test_cfg=None)) is None
+
+
 def test_an_image_keeps_its_ratio_on_the_mean_colour():
     image = np.full((10, 20, 3), 200, np.uint8)
     fitted = fit(image, (40, 40), (122.7, 0, 3.2))
@@ -121,5 +146,7 @@ def test_an_image_keeps_its_ratio_on_the_mean_colour():
 def test_a_pipeline_without_one_scale_asks_for_the_size():
     resize = dict(type='mmdet.Resize', scale=(133, 80), keep_ratio=True)
     assert pipeline_size(Compose([resize])) == (80, 133)
+    short = dict(resize, scale=(2048, 448))  # as good as no longer side
+    assert pipeline_size(Compose([short])) == (448, 448)
     with pytest.raises(ValueError, match='--size H W'):
         pipeline_size(Compose([]))

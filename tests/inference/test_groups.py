@@ -41,6 +41,16 @@ def test_a_command_draws_every_stage_and_says_what_was_used(
     assert ' of 6, ' in capsys.readouterr().out
 
 
+def test_a_folder_is_drawn_and_its_broken_files_told(
+    checkpoint, picture, tmp_path, capsys
+):
+    (tmp_path / 'broken.png').write_bytes(b'no image')
+    words = ['groups', str(tmp_path), '--model', checkpoint, '--device', 'cpu']
+    assert main([*words, '--out', str(tmp_path / 'drawn')]) == 1
+    assert 'broken.png cannot be read' in capsys.readouterr().err
+    assert (tmp_path / 'drawn/scene.png').is_file()
+
+
 def test_labels_have_the_size_that_the_model_saw(checkpoint, picture):
     found = Grouper(checkpoint, device='cpu', size=64)(picture)
     assert [labels.shape for labels in found['labels']] == [(64, 96)] * 2

@@ -9,8 +9,9 @@ from PIL import Image
 
 import mmclip
 from mmclip.cli import main
-from mmclip.inference.segmentor import Segmentor, batches
-from mmclip.inference.trained import find_checkpoint
+from mmclip.inference.named import find_checkpoint
+from mmclip.inference.segmentor import Segmentor
+from mmclip.inference.trained import batches
 from tests.end_to_end.test_lseg import tiny_config
 
 TEXT = 'red circle . blue square . orange circle'
@@ -126,6 +127,24 @@ def test_neighbours_of_one_size_share_a_batch():
     assert sizes == [2, 1, 1, 1]
 
 
+def test_bytes_folders_and_labels_with_prompts_are_taken(
+    segmentor, image, tmp_path
+):
+    for name in ('a', 'b'):
+        Image.fromarray(image).save(tmp_path / f'{name}.png')
+    wanted = segmentor(image, TEXT)
+    found = list(segmentor(tmp_path, TEXT, batch_size=2))
+    for each, name in zip(found, 'ab', strict=True):
+        assert each['image'] == str(tmp_path / f'{name}.png')
+        assert (each['labels'] != wanted['labels']).mean() < 0.01
+    read = segmentor((tmp_path / 'a.png').read_bytes(), TEXT)
+    assert (read['labels'] == wanted['labels']).all()
+    said = segmentor(image, 'round: red circle | blue ring . blue square')
+    assert said['names'] == ['round', 'blue square']
+    sample = segmentor(image, TEXT, return_datasamples=True)
+    assert (sample.pred_sem_seg.data[0].numpy() == wanted['labels']).all()
+
+
 def test_other_names_may_be_set(work_dir, image):
     own = Segmentor(str(work_dir), device='cpu')
     own.set_vocabulary(NAMES[:2])
@@ -220,7 +239,10 @@ def test_maps_pictures_and_names_are_written(
     assert record['names'] == NAMES
     told = record['images'][str(folder / 'a.png')]
     assert sum(told['shares'].values()) == pytest.approx(1, abs=1e-4)
-    labels = np.array(Image.open(out / told['labels']))
+    map_of_labels = Image.open(out / told['labels'])
+    assert map_of_labels.mode == 'P'
+    assert map_of_labels.getpalette()[:3] == [230, 60, 60]
+    labels = np.array(map_of_labels)
     assert (labels == segmentor(image, TEXT)['labels']).all()
     files = {p.name for p in (out / 'labels').iterdir()}
     assert files == {'a.png', 'a-2.png', 'b.png'}
@@ -250,15 +272,37 @@ def test_what_is_there_is_left_out_on_resuming(
     assert 'was written for the names' in capsys.readouterr().err
 
 
-def test_results_before_a_fault_are_kept(work_dir, folder, tmp_path, capsys):
+def test_a_broken_image_is_told_and_the_rest_goes_on(
+    work_dir, folder, tmp_path, capsys
+):
     (folder / 'aa.png').write_bytes(b'no image')
     out = tmp_path / 'out'
-    assert run('segment', work_dir, folder, '--text', TEXT, '--out', out) == 1
+    arguments = [folder, '--text', TEXT, '--out', out, '--no-pictures']
+    assert run('segment', work_dir, *arguments) == 1
     error = capsys.readouterr().err
     assert 'aa.png cannot be read as an image' in error
     assert 'Traceback' not in error
     record = json.loads((out / 'segmentation.json').read_text())
-    assert str(folder / 'a.png') in record['images']
+    assert len(record['images']) == 3
+    assert run('embed-pixels', work_dir, folder, '--out', out) == 1
+    assert len(list(out.glob('*.npz'))) == 3
+
+
+def test_results_before_a_fault_are_kept(
+    work_dir, folder, tmp_path, monkeypatch, capsys
+):
+    from mmclip.inference import segment_command
+
+    def write(out, stem, found, picture):
+        if not found['image'].endswith('a.jpg'):
+            raise OSError('the disk is full')
+
+    monkeypatch.setattr(segment_command, 'write_result', write)
+    out = tmp_path / 'out'
+    assert run('segment', work_dir, folder, '--text', TEXT, '--out', out) == 1
+    assert 'the disk is full' in capsys.readouterr().err
+    record = json.loads((out / 'segmentation.json').read_text())
+    assert list(record['images']) == [str(folder / 'a.jpg')]
 
 
 def test_pixel_embeddings_are_written(work_dir, folder, tmp_path):

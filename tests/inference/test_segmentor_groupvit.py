@@ -46,3 +46,26 @@ def test_commands_take_it(checkpoint, tmp_path):
     assert main(['segment', str(path), *names, *options, '--debug']) == 0
     assert main(['embed-pixels', str(path), *options, '--debug']) == 0
     assert list((tmp_path / 'out').iterdir())
+
+
+def test_the_inferencer_of_mmseg_works_with_the_packaged_model(tmp_path):
+    from mmseg.apis import MMSegInferencer
+
+    from mmclip.clip.scheme import PACKAGED
+    from mmclip.jobs import find_config
+
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)
+    weights = str(PACKAGED['groupvit-shapes'])
+    config = find_config('groupvit_test_shapes')
+    names = ['background', 'red circle', 'blue square']
+    inferencer = MMSegInferencer(
+        model=config,
+        weights=weights,
+        classes=names,
+        palette=[[0, 0, 0], [255, 0, 0], [0, 0, 255]],
+        device='cpu',
+    )
+    inferencer.model.set_vocabulary(names)
+    found = inferencer(np.ascontiguousarray(pixels[..., ::-1]))
+    wanted = segment(pixels, names, model='mmclip://groupvit-shapes')
+    assert (found['predictions'] == wanted['labels']).all()

@@ -16,6 +16,7 @@ from mmclip.inference.sketcher import Sketcher
 from tests.clip.conftest import make_clip, make_config
 from tests.clipasso.conftest import config_text_as_it_is  # noqa: F401
 from tests.clipasso.sketching import draw_picture, pictures
+from tests.clipasso.test_foreground_loss import two_objects
 from tests.clipasso.test_loop import SignalAt  # noqa: F401
 
 QUICK = dict(clip='shapes-clip', iters=3, seeds=1, formats=('svg',))
@@ -60,6 +61,45 @@ def test_an_image_becomes_a_plain_dict(strokes):
 )
 def test_images_of_any_kind_are_sketched(image):
     assert mmclip.sketch(image, 2, **QUICK)['loss'] > 0
+
+
+def test_an_iterator_is_sketched_a_batch_at_a_time(tmp_path):
+    path = Path(draw_picture(tmp_path / 'a.png'))
+    read = []
+
+    def source():
+        for each in (path.read_bytes(), array(), path):
+            read.append(each)
+            yield each
+
+    sketcher = Sketcher(2, batch_size=2, clip='shapes-clip', iters=1, seeds=1)
+    found = sketcher(source())
+    assert not read
+    first = next(found)
+    assert len(read) == 2
+    rest = list(found)
+    assert len(read) == 3
+    assert first['loss'] == pytest.approx(rest[1]['loss'], rel=1e-3)
+    with pytest.raises(ValueError, match='sketched without out='):
+        sketcher(source(), out=tmp_path / 'out')
+    with pytest.raises(ValueError, match='is an address'):
+        sketcher('https://a.org/b.png')
+
+
+def test_a_broken_image_of_a_folder_is_told_and_the_rest_goes_on(
+    tmp_path, capsys
+):
+    pictures(tmp_path / 'in', 2)
+    (tmp_path / 'in/p00.png').write_bytes(b'no image')
+    out = tmp_path / 'out'
+    words = ['sketch', str(tmp_path / 'in'), '--out', str(out), *FAST]
+    words[-4] = '1'
+    assert cli.main([*words, '--strokes', '2', '--formats', 'svg']) == 1
+    captured = capsys.readouterr()
+    assert "p00.png' cannot be read" in captured.err
+    assert '1 of the images could not be read' in captured.err
+    assert captured.out.count('2 strokes') == 2
+    assert {path.stem for path in out.glob('*.svg')} == {'p0', 'p1'}
 
 
 def test_a_folder_and_a_list_give_a_list_and_files(tmp_path):
@@ -110,16 +150,46 @@ def test_features_from_pip_say_that_they_are_no_clip(tmp_path, monkeypatch):
     assert 'no CLIP: geometric loss only' in found['network']
 
 
+def test_one_object_alone_is_sketched_if_that_is_asked_for(tmp_path):
+    image, circle, square = two_objects()
+    for of, place in (('object', square), ('red circle', circle)):
+        found = mmclip.sketch(image, 4, of=of, **QUICK)
+        starts = found['points'][:, 0, 0, ::-1]  # (row, column)
+        assert (abs(starts - place) < 26).all()
+    with pytest.raises(ValueError, match='of and foreground exclude'):
+        Sketcher(of='cat', foreground=dict(config='x.py'))
+    with pytest.raises(ValueError, match='of and masks exclude'):
+        Sketcher(2, of='object', **QUICK)(image, masks=['mask.png'])
+
+
+def test_the_command_takes_an_object_or_the_weights_of_u2net(tmp_path, capsys):
+    Image.fromarray(two_objects()[0]).save(tmp_path / 'a.png')
+    command = ['sketch', str(tmp_path / 'a.png'), '--strokes', '2', *FAST]
+    command += ['--out', str(tmp_path / 'out')]
+    assert cli.main([*command, '--of', 'blue square']) == 0
+    assert cli.main([*command, '--of', 'cat']) == 1
+    assert "does not know the word 'cat'" in capsys.readouterr().err
+    masked = [*command, '--foreground', 'u2net', str(tmp_path / 'none.pth')]
+    assert cli.main([*masked, '--names', 'cat']) == 1
+    assert 'reads no --names' in capsys.readouterr().err
+    assert cli.main(masked) == 1
+    assert 'none.pth' in capsys.readouterr().err
+
+
 def test_what_cannot_be_sketched_is_an_error(tmp_path):
     sketcher = Sketcher(2, **QUICK)
     with pytest.raises(ValueError, match='scale a float image'):
         sketcher(array().astype(float))
     with pytest.raises(FileNotFoundError, match='no image'):
         sketcher(tmp_path / 'none.png')
-    draw_picture(tmp_path / 'in/a.png')
-    (tmp_path / 'in/b.png').write_bytes(b'no image')
+    (tmp_path / 'b.png').write_bytes(b'no image')
     with pytest.raises(ValueError, match=r"b\.png' cannot be read"):
-        sketcher(tmp_path / 'in', out=tmp_path / 'out')
+        sketcher(tmp_path / 'b.png', out=tmp_path / 'out')
+    with (
+        pytest.warns(match=r"b\.png' cannot be read"),
+        pytest.raises(ValueError, match='none of the 1 images'),
+    ):
+        sketcher([tmp_path / 'b.png'], out=tmp_path / 'out')
     assert not (tmp_path / 'out').exists()  # before any work
     with pytest.raises(ValueError, match='num_strokes is 0'):
         mmclip.sketch(array(), 0, **QUICK)

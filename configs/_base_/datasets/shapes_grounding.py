@@ -11,7 +11,8 @@ train_pipeline = [
          captions='data/shapes_odvg/grounding.jsonl', num=2),
     dict(type='mmdet.PackDetInputs',
          meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape',
-                    'scale_factor', 'text', 'tokens_positive')),
+                    'scale_factor', 'text', 'tokens_positive',
+                    'tokens_ignored')),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),

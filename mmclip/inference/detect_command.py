@@ -1,0 +1,160 @@
+"""``mmclip detect``: its options, and what it writes and prints."""
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from pathlib import Path
+
+FORMATS = ('pictures', 'json', 'coco', 'labelme', 'odvg')
+
+
+def add_image_options(parser: ArgumentParser) -> None:
+    """Add what detecting and segmenting read alike."""
+    parser.add_argument(
+        'images', nargs='+', metavar='IMAGE', help='files or folders'
+    )
+    parser.add_argument(
+        '--model',
+        metavar='NAME|WORK_DIR|FILE',
+        help='a name such as glip-t (`mmclip models` lists them; weights are '
+        'fetched if need be), work directory of a training, or a checkpoint; '
+        'default: the best on this machine that knows photographs',
+    )
+    parser.add_argument(
+        '--config', help='its config, where the checkpoint does not hold it'
+    )
+    parser.add_argument(
+        '--device',
+        help='such as cuda:0; default: the first accelerator, else cpu',
+    )
+    parser.add_argument(
+        '--recursive',
+        action='store_true',
+        help='look through the folders within a folder, too',
+    )
+    parser.add_argument(
+        '--quiet', action='store_true', help='show no progress bar'
+    )
+
+
+def add_text_options(parser: ArgumentParser) -> None:
+    """Add what both read alike of the question."""
+    parser.add_argument(
+        '--text',
+        help='names, such as "sky . dog . other"; with prompts, such as "dog: '
+        'a puppy | a hound . cat"; or a JSON file of a list or {label: '
+        '[prompts]}; default: the names saved in the checkpoint',
+    )
+    parser.add_argument(
+        '--batch-size',
+        type=positive,
+        default=1,
+        metavar='N',
+        help='most images at once; only neighbours of one size share a batch',
+    )
+
+
+def positive(text: str) -> int:
+    """Read a whole number from 1.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f'expected a whole number from 1, got {text}')
+    return int(text)
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options of ``mmclip detect``."""
+    add_image_options(parser)
+    add_text_options(parser)
+    parser.add_argument('--score-thr', type=float, default=0.3)
+    parser.add_argument(
+        '--formats',
+        nargs='+',
+        choices=FORMATS,
+        default=['pictures', 'json'],
+        help='pictures: *.png; json: detections.json; coco: COCO results and '
+        'the data set of their ids; labelme: a JSON file an image; odvg: '
+        "lines for mmdet's ODVGDataset",
+    )
+    parser.add_argument(
+        '--out', default='outputs', metavar='DIR', help='where they go'
+    )
+
+
+def run(args: Namespace) -> int:
+    """Detect in every image; return the exit code.
+
+    What was found before an error or an interruption is written, too.
+    """
+    from mmclip.inference.annotation import WRITERS
+    from mmclip.inference.detector import Detector
+    from mmclip.inference.image import list_images, stems
+    from mmclip.inference.source import ImageSource, LeftOut
+    from mmclip.inference.text import read_text
+
+    files = list_images(args.images, args.recursive)
+    text = read_text(args.text)
+    detector = Detector(args.model, config=args.config, device=args.device)
+    broken = LeftOut()
+    source = ImageSource(files, on_broken=broken)
+    names = dict(zip(map(str, files), stems(files)))
+    found = detector.stream(
+        source,
+        text,
+        batch_size=args.batch_size,
+        progress=not args.quiet,
+        score_thr=args.score_thr,
+    )
+    out, asked = Path(args.out), asked_names(text, detector)
+    chosen = [WRITERS[k](out, asked) for k in args.formats if k in WRITERS]
+    try:
+        for each in found:
+            path = each['image']
+            picture = 'pictures' in args.formats
+            write(each, out, names[path], chosen, picture, asked)
+    finally:
+        for writer in chosen:
+            writer.close()
+    print(f'written: {out}')
+    return broken.exit_code()
+
+
+def write(
+    found: dict, out: Path, stem: str, writers, picture: bool, order
+) -> None:
+    """Write and print what was found in one image."""
+    from mmclip.inference.image import load_image
+    from mmclip.visualization import draw_found, save_picture
+
+    path = found['image']
+    image = load_image(path)
+    for writer in writers:
+        writer.add(Path(path), stem, image, found)
+    target = ''
+    if picture:
+        target = out / f'{stem}.png'
+        save_picture(target, draw_found(image, found, order=order))
+    print(f'{path}: {describe(found)}{target and f" -> {target}"}')
+
+
+def asked_names(text, detector) -> list[str]:
+    """Return the names that have a fixed order; none for a caption."""
+    from mmclip.clip.phrases import split_phrases
+    from mmclip.inference.text import lists_names
+
+    if text is None:
+        return list(detector.classes)
+    if isinstance(text, str) and not lists_names(text):
+        return []
+    return list(split_phrases(text))
+
+
+def describe(found: dict) -> str:
+    """Say in one line what was found."""
+    if not found['labels']:
+        return 'nothing found'
+    return ', '.join(
+        f'{name} {score:.2f}'
+        for name, score in zip(found['labels'], found['scores'].tolist())
+    )
