@@ -13,7 +13,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint
 
 from mmclip.evaluation.naming import measure, table
-from mmclip.inference.trained import find_checkpoint, without_pretrained
+from mmclip.inference.named import find_checkpoint
+from mmclip.inference.trained import without_pretrained
 from mmclip.jobs import find_config
 
 
