@@ -86,7 +86,16 @@ def options_of(command: str) -> set[str]:
     )
     if not command:
         return set(subs.choices)
-    return set(subs.choices[command]._option_string_actions)
+    return options_within(subs.choices[command])
+
+
+def options_within(parser) -> set[str]:
+    """The options of a parser, and of all its subcommands."""
+    kinds = [a.choices for a in parser._actions if isinstance(a.choices, dict)]
+    inner = [sub for choices in kinds for sub in choices.values()]
+    return set(parser._option_string_actions).union(
+        *map(options_within, inner)
+    )
 
 
 def commands(page: Path) -> list[list[str]]:

@@ -2,7 +2,7 @@
 
 ``python tools/draw_demo_tabs.py OUT --model-detect WORK_DIR ...`` (the options
 of ``mmclip demo``) uploads a scene in each tab, asks, waits for the answer and
-writes OUT/<tab>.png. It needs gradio, playwright and a Chromium:
+writes OUT/<tab>.jpg. It needs gradio, playwright and a Chromium:
 ``pip install "mmclip[demo-test]"``, ``apt-get install chromium``.
 """
 
@@ -131,8 +131,9 @@ def main(argv: list[str] | None = None) -> int:
             elif 'Cannot answer' not in said:
                 visitor.picture(task)
             page.wait_for_timeout(500)  # animations
-            page.screenshot(path=args.out / f'{task}.png')
-            print(f'{args.out / task}.png: {said[:100]!r}')
+            file = args.out / f'{task}.jpg'
+            page.screenshot(path=file, type='jpeg', quality=80)
+            print(f'{file}: {said[:100]!r}')
     served.close()
     return 0
 

@@ -19,9 +19,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             f'--model-{task}',
             nargs='+',
             default=[],
-            metavar=('WORK_DIR|FILE', 'CONFIG'),
-            help=f'{who}, and its config where the checkpoint does not hold '
-            'it',
+            metavar=('MODEL', 'CONFIG'),
+            help=f'{who}: work directory, checkpoint or name, and its config '
+            'where the checkpoint does not hold it',
         )
     parser.add_argument(
         '--model-sketch',

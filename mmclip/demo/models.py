@@ -27,8 +27,10 @@ class Named:
 
     Attributes:
         task: A key of ``FIX``.
-        model: Work directory or checkpoint; of ``sketch`` a network, as of
-            :class:`mmclip.inference.sketcher.Sketcher`; None for none.
+        model: Work directory, checkpoint or name, as of
+            :mod:`mmclip.inference.named`; of ``sketch`` a network, as of
+            :class:`mmclip.inference.sketcher.Sketcher`; None for the best at
+            hand that knows photographs.
         config: Its config, where the checkpoint does not hold it; of
             ``sketch`` the network's weights.
     """
@@ -47,13 +49,14 @@ class Named:
         """
         if self.task == 'sketch':
             return self.check_network()
+        from mmclip.clip.scheme import PREFIX
         from mmclip.inference.named import find_checkpoint, is_file_name
         from mmclip.jobs import find_config
 
         path = self.model
         if path is None:
             path = self.best()
-        elif is_file_name(path):
+        elif is_file_name(path) and not path.startswith(PREFIX):
             path = find_checkpoint(path)
         if self.config is None:
             return path

@@ -46,6 +46,8 @@ def test_a_missing_checkpoint_and_an_unknown_config_are_named(tmp_path):
 def test_a_line_says_which_model_answers():
     said = Named('groups', WEIGHTS, 'groupvit_test_shapes').check()
     assert said == f'{WEIGHTS} (groupvit_test_shapes)'
+    packaged = 'mmclip://groupvit-shapes'
+    assert Named('groups', packaged).check() == packaged
     said = Named('sketch', 'shapes-clip').check()
     assert 'knows drawn shapes only' in said
 

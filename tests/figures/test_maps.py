@@ -110,6 +110,18 @@ def test_student_and_teacher_embed_the_same_boxes(vild):
         distillation.embeddings(model, teacher, dataset, 0)
 
 
+def test_the_command_draws_a_histogram_of_a_checkpoint(vild, tmp_path, capsys):
+    model, _ = vild
+    model.set_vocabulary(['red circle'])
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'vild.pth')
+    out = tmp_path / 'near.png'
+    words = ['figure', 'distillation', 'vild_r18_fpn_shapes']
+    words += [str(tmp_path / 'vild.pth'), '--images', '2', '--out', str(out)]
+    assert main(words) == 0
+    assert 'another box' in capsys.readouterr().out
+    assert out.is_file()
+
+
 def test_a_model_without_teacher_is_refused(vild):
     model, _ = vild
     distillation.check(model, 'x.pth')
