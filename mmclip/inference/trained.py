@@ -1,6 +1,7 @@
 """A trained model, built from its checkpoint: images in, answers out."""
 
 import copy
+import inspect
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -127,9 +128,11 @@ class TrainedModel:
         Raises:
             ValueError: The batch size is below 1, or the text does not fit
                 the model.
+            TypeError: There is no such option.
         """
         if batch_size < 1:
             raise ValueError(f'batch_size={batch_size}: expected 1 or more')
+        self.check_options(options)
         asked = self.asked(text)
         if not isinstance(images, ImageSource):
             images = ImageSource(images)
@@ -142,6 +145,17 @@ class TrainedModel:
             for name, picture in pictures
         )
         return self._stream(packed, batch_size, answer, options)
+
+    def check_options(self, options: dict) -> None:
+        """Raise a TypeError for an option that :meth:`plain` has not."""
+        own = [*inspect.signature(self.plain).parameters][1:]
+        unknown = [name for name in options if name not in own]
+        if unknown:
+            known = [*own, 'batch_size', 'progress', 'return_datasamples']
+            raise TypeError(
+                f'there is no option {unknown[0]}: expected some of '
+                f'{", ".join([*known, *READING])}'
+            )
 
     @torch.no_grad()
     def _stream(self, packed, batch_size: int, answer, options: dict):

@@ -131,6 +131,13 @@ def test_a_label_may_have_several_prompts(work_dir, image):
     assert (spoken['scores'] == wanted['scores']).all()
 
 
+def test_an_option_that_is_none_is_told_with_those_that_are(work_dir, image):
+    detector = Detector(work_dir, device='cpu')
+    for options in (dict(score_thrr=0.1), dict(scores=True)):
+        with pytest.raises(TypeError, match=r'no option sco.*score_thr, '):
+            detector(image, return_datasamples=True, **options)
+
+
 def test_data_samples_are_given_if_asked_for(work_dir, image):
     detector = Detector(work_dir, device='cpu')
     sample = detector(image, 'red circle', return_datasamples=True)
