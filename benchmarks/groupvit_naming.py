@@ -58,7 +58,9 @@ VARIANTS = {
     'CLIP asked, any number': dict(rescoring=RESCORED, topk=None),
     'merged, CLIP asked': dict(regions=REGIONS, rescoring=RESCORED, topk=None),
     'windows': dict(mode='slide'),
+    'windows, any number': dict(mode='slide', topk=None),
     'windows merged': dict(mode='merge'),
+    'windows merged, any number': dict(mode='merge', topk=None),
     'windows merged, CLIP asked': dict(
         mode='merge', rescoring=RESCORED, topk=None
     ),

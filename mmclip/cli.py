@@ -160,16 +160,12 @@ def commands() -> tuple:
 
 def add_config_options(parser: argparse.ArgumentParser, **options) -> None:
     """Add a config and changes to it; ``options`` go to the former."""
-    from mmengine.config import DictAction
-
     parser.add_argument(
         'config',
         help='config file, or a name as in `mmclip models`',
         **options,
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE'
-    )
+    jobs.add_settings_option(parser)
 
 
 def doctor(args) -> int:

@@ -3,13 +3,13 @@
 import sys
 from argparse import ArgumentParser, Namespace
 
+from mmclip.jobs import add_settings_option, read_config
+
 METHODS = ('glip', 'groupvit', 'lseg', 'vild')
 
 
 def add_options(parser: ArgumentParser) -> None:
     """Add the options of ``mmclip convert``."""
-    from mmengine.config import DictAction
-
     parser.add_argument('method', choices=METHODS, help='whose checkpoint')
     parser.add_argument(
         'source',
@@ -26,9 +26,7 @@ def add_options(parser: ArgumentParser) -> None:
         help='config file, or a name as in `mmclip models`; default: the '
         'recipe that the checkpoint fits',
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE'
-    )
+    add_settings_option(parser)
     parser.add_argument(
         '--annotations',
         metavar='FILE',
@@ -51,7 +49,6 @@ def add_options(parser: ArgumentParser) -> None:
 def convert_glip(args: Namespace):
     """Convert a GLIP of microsoft's or OpenMMLab's; return the report."""
     from mmclip.glip.convert import convert_release, read_published, recipe_for
-    from mmclip.jobs import read_config
 
     state = read_published(args.source)
     args.config = args.config or recipe_for(state)
@@ -68,7 +65,6 @@ def convert_groupvit(args: Namespace):
 def convert_lseg(args: Namespace):
     """Convert LSeg's release; return the report."""
     from mmclip.clip.checkpoint import read_state
-    from mmclip.jobs import read_config
     from mmclip.lseg.checkpoint import read_lightning
     from mmclip.lseg.convert import convert_release, recipe_for
 
@@ -80,7 +76,6 @@ def convert_lseg(args: Namespace):
 
 def convert_vild(args: Namespace):
     """Convert ViLD's release; return the report."""
-    from mmclip.jobs import read_config
     from mmclip.vild.convert import convert_release, recipe_for
     from mmclip.vild.tf_bundle import open_variables
 

@@ -9,10 +9,21 @@ from difflib import get_close_matches
 from pathlib import Path
 
 
-def add_common_options(parser: ArgumentParser) -> None:
-    """Add the options of OpenMMLab's tools that both jobs have."""
+def add_settings_option(parser: ArgumentParser) -> None:
+    """Add OpenMMLab's option that changes settings of a config."""
     from mmengine.config import DictAction
 
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='change settings, such as train_dataloader.batch_size=4',
+    )
+
+
+def add_common_options(parser: ArgumentParser) -> None:
+    """Add the options of OpenMMLab's tools that both jobs have."""
     parser.add_argument(
         'config', help='config file, or a name as in `mmclip models`'
     )
@@ -21,19 +32,20 @@ def add_common_options(parser: ArgumentParser) -> None:
         help='where logs, weights and pictures '
         'go; default work_dirs/<config name>',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='change settings, such as train_dataloader.batch_size=4',
-    )
+    add_settings_option(parser)
     parser.add_argument(
         '--launcher',
         default='none',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
+        help='what started the processes (default: none, one process)',
     )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    parser.add_argument(
+        '--local_rank',
+        '--local-rank',
+        type=int,
+        default=0,
+        help='set by the launcher',
+    )
 
 
 def add_train_options(parser: ArgumentParser) -> None:

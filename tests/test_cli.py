@@ -38,6 +38,25 @@ def test_every_command_explains_itself(capsys):
         assert '--debug' in said
 
 
+def test_every_option_of_every_command_is_explained():
+    lacking = [
+        f'{name} {action.option_strings or action.dest}'
+        for name, parser in commands_of(cli.build_parser()).items()
+        for action in parser._actions
+        if not action.help
+    ]
+    assert not lacking
+
+
+def commands_of(parser) -> dict:
+    (subparsers,) = (
+        action
+        for action in parser._actions
+        if hasattr(action, 'choices') and isinstance(action.choices, dict)
+    )
+    return subparsers.choices
+
+
 SCENE = str(Path(__file__).parents[1] / 'docs/en/_static/shapes_scene.png')
 MISUSED = [  # words, exit code, what is said
     ('', 2, 'arguments are required: COMMAND'),

@@ -101,11 +101,18 @@ def options_within(parser) -> set[str]:
 def commands(page: Path) -> list[list[str]]:
     """The words of each ``mmclip`` command of a page's shell blocks."""
     text = '\n'.join(blocks(page, 'bash', 'sh', 'shell', 'console'))
-    text = text.replace('\\\n', ' ')
-    lines = [line.split(' #')[0].strip() for line in text.splitlines()]
-    parts = [p for line in lines for p in re.split(r'&&|\||;', line)]
-    words = [shlex.split(part.strip().removeprefix('$ ')) for part in parts]
-    return [w for w in words if w and w[0] == 'mmclip']
+    found = []
+    for line in text.replace('\\\n', ' ').splitlines():
+        words = line.split(' #')[0].strip().removeprefix('$ ')
+        lexer = shlex.shlex(words, posix=True, punctuation_chars='|&;')
+        lexer.whitespace_split, lexer.commenters = True, ''
+        found.append([])
+        for word in lexer:
+            if set(word) <= set('|&;'):
+                found.append([])
+            else:
+                found[-1].append(word)
+    return [words for words in found if words and words[0] == 'mmclip']
 
 
 @pytest.mark.parametrize('page', PAGES, ids=named)

@@ -4,6 +4,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
+from PIL import Image
 
 from mmclip.visualization import (
     PALETTE,
@@ -11,6 +12,7 @@ from mmclip.visualization import (
     draw_detections,
     draw_sample,
     draw_segmentation,
+    save_labels,
     save_picture,
 )
 
@@ -148,3 +150,21 @@ def test_a_sample_of_maps_shows_truth_and_finding():
     both = draw_sample(inputs, truth, found, ['cat'], 0.3, 60)
     assert alone.shape[1] == 60
     assert both.shape[1] == 120
+
+
+def test_the_surest_box_is_drawn_on_top():
+    image = np.zeros((60, 60, 3), np.uint8)
+    boxes = [[10, 20, 50, 50]] * 2
+    picture = draw_detections(image, boxes, ['sure', 'not'], [0.9, 0.1])
+    assert (picture[50, 30] == colour_of(0)).all()
+
+
+@pytest.mark.parametrize(('count', 'mode'), [(256, 'P'), (257, 'I;16')])
+def test_label_maps_hold_the_labels(tmp_path, count, mode):
+    labels = np.arange(count, dtype=np.int32)[None].repeat(2, 0)
+    save_labels(tmp_path / 'new' / 'a.png', labels, ['name'] * count)
+    with Image.open(tmp_path / 'new' / 'a.png') as stored:
+        assert stored.mode == mode
+        assert (np.array(stored) == labels).all()
+        if mode == 'P':
+            assert stored.getpalette()[3:6] == colour_of(1).tolist()

@@ -9,7 +9,6 @@ model = dict(
     vqa_head=dict(  # answers compete: it learns from fewer questions so
         type='mmclip.VQAHead', answers={{_base_.answers}}, language_dim=64,
         loss_type='ce', dropout=0.0))
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
 max_iters = 1200
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 custom_hooks = [dict(type='mmclip.RNGStateHook')]  # captions have no classes

@@ -12,7 +12,7 @@ model = dict(
         mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375],
         seg_pad_val=255),
     tokenizer='shapes', topk=None,
-    background=dict(kind='threshold', threshold=0.24))
+    background=dict(kind='cosine', threshold=0.78))
 scenes = dict(
     size=48, radius=(0.16, 0.32), objects=(1, 3), vocabulary='shapes-solid',
     objects_of=('base', 'novel'), classes_of=('base', 'novel'))

@@ -159,8 +159,8 @@ def add_options(parser) -> None:
     add = parser.add_argument
     add('view', choices=VIEWS, help='what to write')
     add('out', metavar='OUT', help='folder; the same again continues there')
-    add('--images', type=int, required=True, metavar='N')
-    add('--seed', type=int, default=0, metavar='S')
+    add('--images', type=int, required=True, metavar='N', help='how many')
+    add('--seed', type=int, default=0, metavar='S', help='of the drawings')
     add('--size', type=int, metavar='PIXELS', help='side of the images')
     for what in ('objects', 'classes'):
         add(
@@ -169,7 +169,8 @@ def add_options(parser) -> None:
             choices=SPLITS,
             help=f'splits of the {what}; default: what suits the view',
         )
-    add('--vocabulary', choices=('shapes-80', 'all'))
+    names = 'whose concepts are drawn; default: what the view is for'
+    add('--vocabulary', choices=('shapes-80', 'all'), help=names)
     add('--crowded', action='store_true', help='9 to 14 classes in a scene')
     add('--val-images', type=int, default=0, metavar='N', help='for ade')
     add('--shard', type=int, default=1000, metavar='N', help='items of a tar')

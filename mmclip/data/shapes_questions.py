@@ -1,4 +1,4 @@
-"""Questions about scenes of the shapes world, and captions in one order.
+"""Questions about scenes of the shapes world, and captions in a fixed order.
 
 Every answer follows from what is listed in the scene.
 """
@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmclip.data.shapes import COLOURS, SHAPES, Scene
-from mmclip.data.shapes_captions import listing, with_article
+from mmclip.data.shapes import COLOURS, SHAPES, Scene, SceneObject
+from mmclip.data.shapes_captions import listing, sized_name, with_article
 
 KINDS = ('colour', 'shape', 'count', 'presence')
 MOST = 6  # objects of a scene, as ``draw_scene`` has them
@@ -99,17 +99,17 @@ def pick(rng, options: Sequence):
     return options[int(rng.random() * len(options))]
 
 
-def ordered_caption(scene: Scene) -> str:
-    """Name all objects, in the order of colours and shapes.
+def ordered_captions(scene: Scene) -> list[str]:
+    """Name all objects from left to right, without and with their sizes."""
 
-    What order a caption has must follow from the image, or nobody could
-    learn it; where a thing stands would do too, but a network that compares
-    contents with words knows little of places.
-    """
-    order = {word: k for k, word in enumerate((*COLOURS, *SHAPES))}
-    found = sorted(
-        (order[c.colour], order[c.shape], c.name)
-        for c in (entry.concept for entry in scene.objects)
+    def left(entry: SceneObject) -> float:
+        return entry.centre[0]
+
+    entries = sorted(scene.objects, key=left)
+    if not entries:
+        return ['nothing']
+    ways = (
+        [o.concept.name for o in entries],
+        [sized_name(o) for o in entries],
     )
-    names = [with_article(name) for _, _, name in found]
-    return listing(names) if names else 'nothing'
+    return [listing([with_article(name) for name in way]) for way in ways]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mmengine.dataset import BaseDataset
 
 from mmclip.data.shapes_dataset import ShapesDataset
-from mmclip.data.shapes_questions import ask, ordered_caption
+from mmclip.data.shapes_questions import ask, ordered_captions
 from mmclip.data.shapes_views import phrases
 from mmclip.registry import DATASETS
 
@@ -22,8 +22,8 @@ class ShapesTaskDataset(ShapesDataset):
     - grounding: ``text`` (a caption), ``phrases`` and ``instances``, whose
       labels number the phrases, as ``mmdet.ODVGDataset`` has them;
     - vqa: ``question``, ``gt_answer`` and ``question_type``;
-    - caption: ``gt_caption``: all objects, in the order of their names'
-      words.
+    - caption: ``gt_caption``: the objects from left to right, without and
+      with their sizes.
 
     Args:
         task: Which.
@@ -79,8 +79,8 @@ class ShapesTaskDataset(ShapesDataset):
         )
 
     def caption(self, scene, number: int) -> dict:
-        """Return the caption."""
-        return dict(gt_caption=ordered_caption(scene))
+        """Return the captions."""
+        return dict(gt_caption=ordered_captions(scene))
 
     def get_cat_ids(self, idx: int) -> Sequence[int]:
         """Return the labels in image ``idx``; none where nothing has one."""

@@ -24,7 +24,9 @@ KINDS = dict(
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the kinds of figures, each with options of its own."""
-    kinds = parser.add_subparsers(dest='kind', required=True)
+    kinds = parser.add_subparsers(
+        dest='kind', required=True, help='what is drawn'
+    )
     for name, (module, text) in KINDS.items():
         sub = kinds.add_parser(name, help=text, description=f'Draw {text}.')
         module.add_options(sub)

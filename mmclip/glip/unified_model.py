@@ -131,6 +131,7 @@ class GLIPv2(GLIPv2Detector):
                 text=text if isinstance(text, str) else text[0],
                 tokens_positive=[],
                 img_shape=size,
+                stand_in=True,
             )
         )
         found.gt_instances = InstanceData(
@@ -139,6 +140,19 @@ class GLIPv2(GLIPv2Detector):
             masks=BitmapMasks([], *size),
         )
         return found
+
+    def contrast(
+        self,
+        levels: Sequence[Tensor],
+        language: dict,
+        grounded: list,
+        samples: list,
+    ) -> Tensor:
+        """Leave the words of a stand-in out, which all ranks would see."""
+        if samples[0].get('stand_in', False):  # then it is alone
+            none = torch.zeros_like(language['masks'])
+            language = dict(language, masks=none)
+        return super().contrast(levels, language, grounded, samples)
 
     def vqa_loss(self, levels: Sequence[Tensor], samples: list) -> Tensor:
         """Compute the loss of answers; 0 without questions."""

@@ -8,7 +8,8 @@ compares them over all ranks (``gathering.py``).
 
 ``pretrainer.py`` trains (its modules: ``towers.py``), ``chunks.py`` lets a
 batch be larger than the memory, ``nouns.py`` and ``transforms.py`` make
-prompts of captions. ``segmentation.py`` names groups and paints pixels;
+prompts of captions. ``segmentation.py`` names groups and paints pixels,
+``combinations.py`` labels them where windows overlap and names are many;
 ``head.py`` with ``vocabulary.py``, ``segmentor.py`` and ``classifier.py`` are
 that as models of mmseg and mmpretrain (which they need, so they are not
 imported here), ``from_pretraining.py`` makes a segmentor of a pretraining.

@@ -16,7 +16,10 @@ TOWERS = (
     'multi_label',
 )
 CLIP_TOKENS = 49408
-BACKGROUND = dict(kind='threshold', threshold=0.95)  # as published for VOC
+BACKGROUNDS = dict(
+    image=dict(kind='threshold', threshold=0.95),  # as published for VOC
+    segment=dict(kind='cosine', threshold=0.75),
+)  # by what prompts were matched with
 IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 
 
@@ -70,7 +73,10 @@ def adapted(cfg: Config) -> Config:
     return Config(
         dict(
             default_scope='mmseg',
-            model=segmentor_config(model, background=BACKGROUND),
+            model=segmentor_config(
+                model,
+                background=BACKGROUNDS[model.get('prompt_match', 'image')],
+            ),
             test_dataloader=dict(dataset=dataset),
         )
     )

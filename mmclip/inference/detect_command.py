@@ -41,7 +41,8 @@ def add_text_options(parser: ArgumentParser) -> None:
         '--text',
         help='names, such as "sky . dog . other"; with prompts, such as "dog: '
         'a puppy | a hound . cat"; or a JSON file of a list or {label: '
-        '[prompts]}; default: the names saved in the checkpoint',
+        '[prompts]}; for a GLIP also a caption, whose phrases it finds; '
+        'default: the names saved in the checkpoint',
     )
     parser.add_argument(
         '--batch-size',
@@ -67,18 +68,29 @@ def add_options(parser: ArgumentParser) -> None:
     """Add the options of ``mmclip detect``."""
     add_image_options(parser)
     add_text_options(parser)
-    parser.add_argument('--score-thr', type=float, default=0.3)
+    parser.add_argument(
+        '--score-thr',
+        type=float,
+        default=0.3,
+        metavar='S',
+        help='least score that counts as found (default: 0.3)',
+    )
     parser.add_argument(
         '--formats',
         nargs='+',
         choices=FORMATS,
         default=['pictures', 'json'],
-        help='pictures: *.png; json: detections.json; coco: COCO results and '
-        'the data set of their ids; labelme: a JSON file an image; odvg: '
-        "lines for mmdet's ODVGDataset",
+        metavar='FORMAT',
+        help='what is written (default: pictures json); pictures: *.png; '
+        'json: detections.json; coco: COCO results and the data set of their '
+        "ids; labelme: a JSON file an image; odvg: lines for mmdet's "
+        'ODVGDataset',
     )
     parser.add_argument(
-        '--out', default='outputs', metavar='DIR', help='where they go'
+        '--out',
+        default='outputs',
+        metavar='DIR',
+        help='where they go (default: outputs)',
     )
 
 

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from mmclip.inference.named import find_checkpoint
+from mmclip.inference.named import find_checkpoint, last_change
 from mmclip.inference.text import lists_names, read_text
 from mmclip.inference.trained import TrainedModel, without_pretrained
 
@@ -22,7 +22,8 @@ def detect(
 ):
     """Find what ``text`` names in an image, or in many.
 
-    The model is kept for the next call with the same ``model``. Example::
+    The model is kept for the next call with the same ``model``, until it is
+    trained further. Example::
 
         from mmclip import detect
         found = detect('scene.png', 'red circle . blue square',
@@ -61,12 +62,14 @@ def detect(
         FileNotFoundError: There is no such image or model.
         ValueError: The image, the text or the name of the model is none.
     """
-    detector = kept_detector(model and str(model), config, device)
-    return detector(image, text, **options)
+    kept = kept_detector(
+        model and str(model), config, device, last_change(model)
+    )
+    return kept(image, text, **options)
 
 
 @lru_cache(maxsize=2)
-def kept_detector(model: str | None, config: str | None, device: str | None):
+def kept_detector(model, config, device, changed):
     """Build a detector, or return the one built before."""
     return Detector(model, config=config, device=device)
 

@@ -21,7 +21,7 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'checkpoint', help='work directory of a training, or a checkpoint'
     )
-    parser.add_argument('out', metavar='OUT.onnx')
+    parser.add_argument('out', metavar='OUT.onnx', help='the file')
     names = parser.add_mutually_exclusive_group()
     names.add_argument(
         '--text',

@@ -14,13 +14,15 @@ from mmclip.inference.source import ImageSource, LeftOut, tracked
 
 def add_groups_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``mmclip groups``."""
-    parser.add_argument('images', nargs='+', metavar='IMAGE')
+    parser.add_argument(
+        'images', nargs='+', metavar='IMAGE', help='files or folders'
+    )
     parser.add_argument(
         '--model',
         required=True,
-        metavar='WORK_DIR|FILE',
-        help='work directory of a training, or a checkpoint; `random` for '
-        'untrained weights',
+        metavar='NAME|WORK_DIR|FILE',
+        help='a name of `mmclip models`, work directory of a training, or a '
+        'checkpoint; `random` for untrained weights',
     )
     parser.add_argument(
         '--config', help='its config, where the checkpoint does not hold it'

@@ -101,6 +101,17 @@ def find_checkpoint(model: str) -> str:
     return str(path)
 
 
+def last_change(model) -> int | None:
+    """Return when a work directory's or file's checkpoint last changed.
+
+    Whoever keeps a model builds it anew once this is another.
+    """
+    path = Path(str(model))
+    if path.is_dir():
+        path = path / 'last_checkpoint'
+    return path.stat().st_mtime_ns if path.is_file() else None
+
+
 def by_name(name: str) -> Source:
     """Return the source of a name of ``mmclip models``.
 

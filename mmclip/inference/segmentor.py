@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmclip.inference.image import load_image
+from mmclip.inference.named import last_change
 from mmclip.inference.trained import TrainedModel
 
 PRECISIONS = ('float32', 'bfloat16', 'float16')
@@ -27,7 +28,8 @@ def segment(
 ):
     """Segment an image, or many, into what ``text`` names.
 
-    The model is kept for the next call with the same ``model``. Example::
+    The model is kept for the next call with the same ``model``, until it is
+    trained further. Example::
 
         from mmclip import segment
         found = segment('street.jpg', ['sky', 'dog', 'other'],
@@ -63,12 +65,14 @@ def segment(
         FileNotFoundError: There is no such image or model.
         ValueError: The image, the text or the name of the model is none.
     """
-    segmentor = kept_segmentor(model and str(model), config, device)
-    return segmentor(image, text, **options)
+    kept = kept_segmentor(
+        model and str(model), config, device, last_change(model)
+    )
+    return kept(image, text, **options)
 
 
 @lru_cache(maxsize=2)
-def kept_segmentor(model: str | None, config: str | None, device: str | None):
+def kept_segmentor(model, config, device, changed):
     """Build a segmentor, or return the one built before."""
     return Segmentor(model, config=config, device=device)
 

@@ -4,17 +4,19 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from mmclip.jobs import add_settings_option
+
 FORMATS = ('svg', 'png', 'animated_svg', 'gif', 'mp4')
 
 
 def add_options(parser: ArgumentParser) -> None:
     """Add the options of ``mmclip sketch``."""
-    from mmengine.config import DictAction
-
     parser.add_argument(
         'images', nargs='+', metavar='IMAGE', help='files or folders'
     )
-    parser.add_argument('--strokes', type=int, default=16)
+    parser.add_argument(
+        '--strokes', type=int, default=16, help='how many (default: 16)'
+    )
     parser.add_argument(
         '--out',
         default='sketches',
@@ -65,6 +67,8 @@ def add_options(parser: ArgumentParser) -> None:
         nargs='+',
         choices=FORMATS,
         default=['svg', 'png', 'animated_svg'],
+        metavar='FORMAT',
+        help=f'of {", ".join(FORMATS)} (default: svg png animated_svg)',
     )
     parser.add_argument(
         '--size', type=int, default=512, help='longer side of PNG, GIF, MP4'
@@ -78,9 +82,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         '--quiet', action='store_true', help='show no progress bar'
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE'
-    )
+    add_settings_option(parser)
 
 
 def run(args: Namespace) -> int:

@@ -1,6 +1,7 @@
 """A trained model, built from its checkpoint: images in, answers out."""
 
 import copy
+import inspect
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -127,9 +128,11 @@ class TrainedModel:
         Raises:
             ValueError: The batch size is below 1, or the text does not fit
                 the model.
+            TypeError: There is no such option.
         """
         if batch_size < 1:
             raise ValueError(f'batch_size={batch_size}: expected 1 or more')
+        self.check_options(options)
         asked = self.asked(text)
         if not isinstance(images, ImageSource):
             images = ImageSource(images)
@@ -142,6 +145,17 @@ class TrainedModel:
             for name, picture in pictures
         )
         return self._stream(packed, batch_size, answer, options)
+
+    def check_options(self, options: dict) -> None:
+        """Raise a TypeError for an option that :meth:`plain` has not."""
+        own = [*inspect.signature(self.plain).parameters][1:]
+        unknown = [name for name in options if name not in own]
+        if unknown:
+            known = [*own, 'batch_size', 'progress', 'return_datasamples']
+            raise TypeError(
+                f'there is no option {unknown[0]}: expected some of '
+                f'{", ".join([*known, *READING])}'
+            )
 
     @torch.no_grad()
     def _stream(self, packed, batch_size: int, answer, options: dict):
@@ -233,7 +247,7 @@ def build_model(cfg: Config, saved: dict, path: str | None):
         path: Its file.
 
     Raises:
-        ValueError: None of the checkpoint's tensors is of this model.
+        ValueError: The checkpoint's tensors are not of this model.
     """
     from mmengine.registry import MODELS
     from mmengine.runner.checkpoint import load_state_dict
@@ -249,6 +263,17 @@ def build_model(cfg: Config, saved: dict, path: str | None):
             f'{len(state)} tensors is of that model, such as '
             f"'{next(iter(state), '')}'; name the config it was trained with "
             '(--config), or convert it first (mmclip convert)'
+        )
+    reshaped = [
+        f'{name} {list(state[name].shape)}, in the model {list(own.shape)}'
+        for name, own in model.named_parameters()
+        if name in state and state[name].shape != own.shape
+    ]
+    if reshaped:
+        raise ValueError(
+            f'{path} is of another {type(model).__name__} than its config: '
+            f'{len(reshaped)} tensors differ in shape, such as {reshaped[0]}; '
+            'name the config it was trained with (--config)'
         )
     load_state_dict(model, state)
     return model

@@ -1,19 +1,26 @@
 from collections import Counter
 from types import SimpleNamespace
 
+import pytest
+
 from mmclip.data.shapes import Concept, concepts, draw_scene
 from mmclip.data.shapes_questions import (
     ANSWERS,
     KINDS,
     ask,
-    ordered_caption,
+    ordered_captions,
 )
 
 
-def scene_of(*names):
-    """A scene of which only the names count."""
+def scene_of(*names, sizes=None):
+    """A scene of which only what is listed counts, left to right."""
     entries = [
-        SimpleNamespace(concept=Concept(*name.split())) for name in names
+        SimpleNamespace(
+            concept=Concept(*name.split()),
+            centre=(10.0 * k, 5.0),
+            size_word=(sizes or {}).get(k, ''),
+        )
+        for k, name in enumerate(names)
     ]
     return SimpleNamespace(objects=tuple(entries))
 
@@ -75,10 +82,18 @@ def test_equal_seeds_ask_equal_questions_about_drawn_scenes():
         assert first.answer in ANSWERS
 
 
-def test_captions_name_all_in_the_order_of_colours_and_shapes():
-    names = ['blue solid ring', 'red dotted star', 'red solid arrow']
-    scene = scene_of(*names)
-    said = 'a red arrow, a red dotted star and a blue ring'
-    assert ordered_caption(scene) == said
-    assert ordered_caption(scene_of(*names[::-1])) == said
-    assert ordered_caption(scene_of()) == 'nothing'
+def test_captions_go_from_left_to_right():
+    scene = scene_of(
+        'red solid ring', 'orange dotted star', sizes={1: 'small'}
+    )
+    assert ordered_captions(scene) == [
+        'a red ring and an orange dotted star',
+        'a red ring and a small orange dotted star',
+    ]
+    backwards = SimpleNamespace(objects=scene.objects[::-1])
+    assert ordered_captions(backwards) == ordered_captions(scene)
+
+
+@pytest.mark.parametrize('scene', [scene_of()])
+def test_a_caption_of_nothing(scene):
+    assert ordered_captions(scene) == ['nothing']

@@ -63,9 +63,10 @@ def test_the_recipes_words_are_all_that_is_ever_said():
     for part in cfg.train_dataloader.dataset.datasets:
         drawn = DATASETS.build(dict(part, pipeline=(), num_images=20, size=64))
         for info in map(drawn.get_data_info, range(20)):
-            text = info.get('text', '')
-            text = text if isinstance(text, str) else ' '.join(text)
-            said = [text, info.get('question', ''), info.get('gt_caption', '')]
+            said = [*info.get('gt_caption', ())]
+            said += [info.get('question', ''), *info.get('text', ())]
+            if isinstance(info.get('text'), str):
+                said = [info['text']]
             assert set(' '.join(said).replace(',', '').split()) <= {
                 *cfg.words,
                 *(f'{word}?' for word in cfg.words),

@@ -60,3 +60,10 @@ def test_a_pretraining_is_built_as_a_segmentor_and_others_as_they_are():
     assert found.model.background.threshold == 0.95
     assert found.default_scope == 'mmseg'
     assert adapted(found) is found
+
+
+def test_the_background_fits_what_prompts_were_matched_with():
+    model = dict(PRETRAINER, prompt_match='segment')
+    background = adapted(Config(dict(model=model))).model.background
+    assert background.kind == 'cosine'
+    assert 'prompt_match' not in segmentor_config(model)

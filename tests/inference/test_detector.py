@@ -1,4 +1,5 @@
 import json
+import os
 import warnings
 
 import numpy as np
@@ -50,6 +51,21 @@ def test_without_text_the_saved_names_answer(work_dir, image):
     found = detector(image, score_thr=0.0)
     assert set(found['labels']) <= set(detector.classes)
     assert len(detector.classes) == 48
+
+
+def test_a_model_is_kept_until_it_is_trained_further(work_dir, image):
+    from mmclip.inference import detector
+
+    def built():
+        detector.detect(image, model=work_dir, device='cpu')
+        return detector.kept_detector.cache_info().misses
+
+    first = built()
+    assert built() == first
+    last = work_dir / 'last_checkpoint'
+    last.write_text(last.read_text())
+    os.utime(last, ns=(1, 1))
+    assert built() == first + 1
 
 
 def test_the_score_threshold_cuts(work_dir, image):
@@ -113,6 +129,13 @@ def test_a_label_may_have_several_prompts(work_dir, image):
     wanted = detector(image, asked, score_thr=0.0)
     assert set(spoken['labels']) <= {'round', 'blue square'}
     assert (spoken['scores'] == wanted['scores']).all()
+
+
+def test_an_option_that_is_none_is_told_with_those_that_are(work_dir, image):
+    detector = Detector(work_dir, device='cpu')
+    for options in (dict(score_thrr=0.1), dict(scores=True)):
+        with pytest.raises(TypeError, match=r'no option sco.*score_thr, '):
+            detector(image, return_datasamples=True, **options)
 
 
 def test_data_samples_are_given_if_asked_for(work_dir, image):

@@ -1,16 +1,20 @@
 """What a model's name stands for, and what answers without a name."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import open_clip
 import pytest
+import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 import mmclip
 from mmclip import zoo
 from mmclip.cli import main
 from mmclip.inference import named
+from mmclip.inference.detector import Detector
 from mmclip.inference.named import source_of
 from mmclip.inference.segmentor import Segmentor
 from tests.clip.conftest import make_clip, make_config
@@ -51,6 +55,59 @@ def test_without_a_name_a_published_glip_on_this_machine_is_taken(machine):
     glip_t = zoo.find_model('glip-t')
     (path.parent / glip_t.file_name).write_bytes(b'')
     assert source_of(None).config == glip_t.config
+
+
+@pytest.fixture
+def small_glip(machine, monkeypatch):
+    """A GLIP-T of a hair's breadth, published in a folder of this machine."""
+    from mmengine.config import Config
+
+    from tests.glip.tiny import build, tiny_glip
+
+    pipeline = [
+        dict(type='mmdet.Resize', scale=(96, 64), keep_ratio=True),
+        dict(type='mmdet.PackDetInputs'),
+    ]
+    cfg = Config(
+        dict(
+            default_scope='mmdet',
+            model=tiny_glip(),
+            test_dataloader=dict(dataset=dict(pipeline=pipeline)),
+        )
+    )
+    cfg.dump(machine / 'small.py')
+    source = machine / 'there' / 'glip_small.pth'
+    source.parent.mkdir()
+    torch.save(dict(state_dict=build(tiny_glip()).state_dict()), source)
+    model = zoo.ZooModel(
+        'glip-t_small',
+        'GLIP',
+        'detection',
+        machine / 'small.py',
+        weights=source.as_uri(),
+    )
+    monkeypatch.setattr(zoo, 'zoo_models', lambda: (model,))
+    monkeypatch.setattr(named, 'DETECTORS', ('glip-t',))
+    return model
+
+
+def test_a_name_is_fetched_and_then_answers_without_one(small_glip):
+    with pytest.raises(FileNotFoundError, match='mmclip models fetch'):
+        Detector(device='cpu')
+    by_name = Detector('glip-t', device='cpu')
+    asked = dict(text='a red circle and a cat', score_thr=0.0)
+    found = by_name(IMAGE, **asked)
+    assert set(found['labels']) == {'a red circle', 'a cat'}
+    default = Detector(device='cpu')
+    assert default.checkpoint.endswith('cache/weights/glip_small.pth')
+    assert (default(IMAGE, **asked)['scores'] == found['scores']).all()
+    with pytest.raises(ValueError, match='does no segmentation'):
+        Segmentor('glip-t', device='cpu')
+
+
+def test_a_segmentor_is_no_detector(machine):
+    with pytest.raises(ValueError, match='does no detection'):
+        Detector('mmclip://groupvit-shapes', device='cpu')
 
 
 def test_without_any_the_error_says_file_place_and_command(machine, capsys):
@@ -153,8 +210,6 @@ def test_a_named_model_that_cannot_be_fetched_says_where_to_put_it(
 
     monkeypatch.setattr(download, 'urlopen', unreachable)
     path = machine / 'a.png'
-    from PIL import Image
-
     Image.fromarray(IMAGE).save(path)
     words = ['detect', str(path), '--text', 'dog', '--model', 'glip-t']
     assert main(words) == 1
@@ -164,14 +219,23 @@ def test_a_named_model_that_cannot_be_fetched_says_where_to_put_it(
 
 
 def test_a_checkpoint_of_another_model_is_no_answer(machine):
-    import torch
-
     path = machine / 'other.pth'
     torch.save(dict(state_dict=dict(a=torch.zeros(1))), path)
     with pytest.raises(ValueError, match='none of its 1 tensors is of that'):
         Segmentor(path, config='groupvit_test_shapes', device='cpu')
     with pytest.raises(ValueError, match='does not hold its config'):
         Segmentor(path, device='cpu')
+
+
+def test_a_checkpoint_of_another_size_is_no_answer(small_glip):
+    weights = Path(zoo.fetch_model(small_glip, progress=False))
+    saved = torch.load(weights)
+    name = 'bbox_head.head.scales.0.scale'
+    assert name in saved['state_dict']
+    saved['state_dict'][name] = torch.ones(7)
+    torch.save(saved, weights)
+    with pytest.raises(ValueError, match=f'such as {name} .7., in the model'):
+        Detector('glip-t', device='cpu')
 
 
 def test_glip_without_its_word_list_says_where_it_goes(machine):

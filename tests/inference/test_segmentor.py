@@ -12,6 +12,7 @@ from mmclip.cli import main
 from mmclip.inference.named import find_checkpoint
 from mmclip.inference.segmentor import Segmentor
 from mmclip.inference.trained import batches
+from mmclip.visualization import colour_of
 from tests.end_to_end.test_lseg import tiny_config
 
 TEXT = 'red circle . blue square . orange circle'
@@ -241,7 +242,7 @@ def test_maps_pictures_and_names_are_written(
     assert sum(told['shares'].values()) == pytest.approx(1, abs=1e-4)
     map_of_labels = Image.open(out / told['labels'])
     assert map_of_labels.mode == 'P'
-    assert map_of_labels.getpalette()[:3] == [230, 60, 60]
+    assert map_of_labels.getpalette()[:3] == colour_of(0).tolist()
     labels = np.array(map_of_labels)
     assert (labels == segmentor(image, TEXT)['labels']).all()
     files = {p.name for p in (out / 'labels').iterdir()}

@@ -16,14 +16,16 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 from mmengine.runner import load_checkpoint
 from PIL import Image, ImageDraw, ImageFont
+from torchvision.ops import nms
 
 import mmclip  # noqa: F401  (its mends let mmdet be imported)
 from mmclip.data.shapes_files import write_file
 from mmclip.jobs import find_config
 from mmclip.visualization import draw_detections
 
-TILE, GAP, LINE = 230, 8, 13  # pixels: a picture, between two, a line of text
-STEP = 8  # between shades: what keeps the file small
+TILE, GAP, LINE = 220, 8, 13  # pixels: a picture, between two, a line of text
+STEP = 16  # between shades: what keeps the file small
+OVERLAP = 0.6  # IoU from which the better of two detections is drawn alone
 
 
 def picture_of(inputs: torch.Tensor, sample, min_score: float) -> np.ndarray:
@@ -32,7 +34,8 @@ def picture_of(inputs: torch.Tensor, sample, min_score: float) -> np.ndarray:
     Args:
         inputs: The image as the network was given it, uint8 BGR (3, H, W).
         sample: With the answer.
-        min_score: Least score of a detection; of a phrase the best is drawn.
+        min_score: Least score of a detection; of overlapping ones, and of a
+            phrase, the best is drawn.
     """
     image = inputs.flip(0).permute(1, 2, 0).contiguous().numpy()
     found = sample.get('pred_instances')
@@ -42,7 +45,8 @@ def picture_of(inputs: torch.Tensor, sample, min_score: float) -> np.ndarray:
         labels = found.labels.tolist()  # best first
         kept = [labels.index(label) for label in dict.fromkeys(labels)]
     else:
-        kept = (found.scores >= min_score).nonzero().flatten().tolist()
+        good = found.scores >= min_score
+        kept = nms(found.bboxes[good], found.scores[good], OVERLAP).tolist()
     masks = found.masks[kept].numpy() if 'masks' in found else None
     return draw_detections(
         image,
@@ -77,7 +81,7 @@ def sheet(rows: list[list[tuple[np.ndarray, str]]]) -> Image.Image:
         for k, (picture, text) in enumerate(row):
             tile = Image.fromarray(picture).resize((TILE, TILE))
             whole.paste(tile, (k * step, i * high))
-            lines = '\n'.join(textwrap.wrap(text, 38)[:3])
+            lines = '\n'.join(textwrap.wrap(text, 36, max_lines=3))
             below = (k * step, i * high + TILE + 1)
             draw.multiline_text(below, lines, 'black', font, spacing=1)
     return whole

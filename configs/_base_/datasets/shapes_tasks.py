@@ -38,11 +38,10 @@ boxed = [
     dict(type='mmclip.PackNegativeCaptions', tokenizer=tokenizer),
     dict(type='mmclip.MaskWords', tokenizer=tokenizer), pack
 ]
-asked = [resize, dict(type='mmdet.RandomFlip', prob=0.5), pack]
-shown = [resize, pack]
+asked = [resize, pack]  # not flipped: captions go from left to right
 scenes = dict(
     type='mmclip.ShapesTaskDataset', num_images=8000, classes_of=('base', ),
-    objects=(1, 3))
+    objects=(1, 4))
 every = dict(scenes, vocabulary='all')  # 336 kinds of objects
 tested = dict(num_images=300, seed=9, test_mode=True)
 split = ['classes', 'palette', 'base_classes']  # 48 classes or 336
@@ -70,7 +69,7 @@ val_dataloader = dict(
                 resize, annotations,
                 dict(type='mmclip.PackNegativeCaptions', tokenizer=tokenizer),
                 pack]),
-            dict(every, **tested, task='vqa', pipeline=shown),
-            dict(every, **tested, task='caption', pipeline=shown),
+            dict(every, **tested, task='vqa', pipeline=asked),
+            dict(every, **tested, task='caption', pipeline=asked),
         ]))
 test_dataloader = val_dataloader

@@ -42,7 +42,7 @@ model = dict(
         conv_out_channels=channels, language_dim=width),
     contrast_loss=dict(
         type='mmclip.InterImageRegionWordLoss', region_dim=channels,
-        word_dim=width, log_scale=-2.0),
+        word_dim=width),
     masked_word_head=dict(
         type='mmclip.MaskedWordHead', language_dim=width, vocab_size=ids),
     caption_head=dict(
@@ -53,5 +53,5 @@ model = dict(
             type='mmdet.ATSSAssigner', topk=9,
             iou_calculator=dict(type='mmdet.BboxOverlaps2D_GLIP'))),
     test_cfg=dict(
-        nms_pre=300, score_thr=0.01, max_per_img=20, rows_per_pass=48,
+        nms_pre=300, score_thr=0.01, max_per_img=50, rows_per_pass=48,
         nms=dict(iou_threshold=0.6, offset=1)))
