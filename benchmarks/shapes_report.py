@@ -14,6 +14,7 @@ from statistics import mean, stdev
 import numpy as np
 
 from benchmarks.shapes_runs import COLUMNS, LOGGED, METHODS, Run, percent
+from mmclip.figures.bars import draw_bars
 from mmclip.inference.image import load_image
 from mmclip.visualization import save_picture
 
@@ -162,7 +163,7 @@ def save_pictures(
     for measure, group in by_measure(found).items():
         word = measure.split()[0]
         bars = folder / f'{page.stem}_bars_{word}.png'
-        save_picture(bars, draw_bars(group))
+        save_picture(bars, bars_of(group))
         links[f'{word} of each method and group'] = f'_static/{bars.name}'
     for run in runs[: len(found)]:  # those of the first seed
         sources = sorted((run.folder / 'pictures').glob('*.png'))
@@ -177,30 +178,13 @@ def save_pictures(
     return links
 
 
-def draw_bars(found: dict[str, list[dict]]) -> np.ndarray:
+def bars_of(found: dict[str, list[dict]]) -> np.ndarray:
     """Draw mean, standard deviation and each seed: (H, W, 3) RGB."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4), dpi=120, layout='constrained')
-    canvas, axes = FigureCanvasAgg(figure), figure.add_subplot()
-    width = 0.8 / len(found)
-    for i, (name, runs) in enumerate(found.items()):
-        values = 100 * np.array([[r[k] for k in COLUMNS] for r in runs]).T
-        x = np.arange(len(COLUMNS)) + (i + 0.5) * width - 0.4
-        axes.bar(
-            x,
-            [mean(v) for v in values],
-            0.9 * width,
-            yerr=[spread(v) for v in values],
-            capsize=3,
-            color=f'C{i}',
-            label=METHODS[name].label,
-        )
-        axes.plot(x, values, 'k.', alpha=0.5)
-    axes.set_xticks(range(len(COLUMNS)), COLUMNS)
+    figures = {
+        METHODS[name].label: [
+            {title: run[key] for key, title in COLUMNS.items()} for run in runs
+        ]
+        for name, runs in found.items()
+    }
     measure = METHODS[next(iter(found))].measure
-    axes.set(ylabel=measure, ylim=(0, 100))
-    figure.legend(loc='outside upper center')
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3]
+    return draw_bars(figures, measure, list(COLUMNS.values()))

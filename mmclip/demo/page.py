@@ -93,17 +93,25 @@ def launch(page, host: str, port: int | None, wait: bool = True, **options):
         OSError: The port is taken.
     """
     gr = need_gradio()
-    _, address, _ = page.launch(
-        server_name=host,
-        server_port=port,
-        share=False,
-        ssr_mode=False,
-        footer_links=[],
-        theme=gr.themes.Default(font=FONTS, font_mono=['monospace']),
-        prevent_thread_lock=True,
-        quiet=True,
-        **options,
-    )
+    try:
+        _, address, _ = page.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            ssr_mode=False,
+            footer_links=[],
+            theme=gr.themes.Default(font=FONTS, font_mono=['monospace']),
+            prevent_thread_lock=True,
+            quiet=True,
+            **options,
+        )
+    except OSError as error:
+        if 'empty port' not in str(error):
+            raise
+        raise OSError(
+            f'port {port or "7860 to 7959"} of {host} is taken: name another '
+            '(--port)'
+        ) from error
     if wait:
         print(f'open {address} (Ctrl-C ends)', flush=True)
         page.block_thread()

@@ -11,6 +11,7 @@ from mmclip.figures.scalars import find_scalars, read_records
 
 GROUP = re.compile(r'(?<![a-z])(base|novel|unseen)(?![a-z])')
 GROUPS = ('base', 'novel', 'unseen')
+LETTERS = 80  # of a line of the legend
 USUAL = ('*bbox_*_mAP_50', '*bbox_*_AP50', '*_mIoU')  # what papers compare
 
 
@@ -83,23 +84,27 @@ def choose_metric(logs: Sequence[dict]) -> str:
     return (usual or shared)[0]
 
 
-def draw_bars(found: dict[str, list[dict]], metric: str) -> np.ndarray:
+def draw_bars(
+    found: dict[str, list[dict]], metric: str, order: Sequence[str] = GROUPS
+) -> np.ndarray:
     """Draw a bar for each label and group.
 
     Args:
         found: For each label the figures of its runs by group; fractions, or
             percents, which are told by being above 1.
         metric: What is measured: stands at the axis.
+        order: Of the groups; those without a figure are left out.
 
     Returns:
         The picture, (H, W, 3) RGB.
     """
     groups = [
         group
-        for group in GROUPS
+        for group in order
         if any(group in run for runs in found.values() for run in runs)
     ]
-    most = max(v for runs in found.values() for r in runs for v in r.values())
+    every = [v for runs in found.values() for r in runs for v in r.values()]
+    most = np.nanmax(every)
     factor = 100 if most <= 1 else 1
     sheet = Sheet(1, 8, 4)
     (axes,), width = sheet.axes, 0.8 / len(found)
@@ -124,5 +129,7 @@ def draw_bars(found: dict[str, list[dict]], metric: str) -> np.ndarray:
             axes.plot(x, values.T, 'k.', alpha=0.5)
     axes.set_xticks(range(len(groups)), groups)
     axes.set(ylabel=f'{metric} in %', ylim=(0, 100))
-    sheet.figure.legend(loc='outside upper center', ncols=min(len(found), 4))
+    longest = max(map(len, found)) + 10  # with the number of its seeds
+    columns = min(len(found), max(1, LETTERS // longest))
+    sheet.figure.legend(loc='outside upper center', ncols=columns)
     return sheet.picture()

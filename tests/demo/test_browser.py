@@ -250,6 +250,14 @@ def test_a_file_that_is_no_image_is_a_message(address, visit, tmp_path):
     assert 'cannot be read as an image' in said
 
 
+def test_a_port_that_is_taken_is_said(address):
+    from mmclip.demo.page import build_page, launch
+
+    port = int(address.rstrip('/').rpartition(':')[2])
+    with pytest.raises(OSError, match=f'port {port} of 127.0.0.1 is taken'):
+        launch(build_page({}), '127.0.0.1', port, wait=False)
+
+
 def test_the_server_looked_for_no_other_machine(address, calls):
     names = {host for host in calls if host}
     assert names <= {'127.0.0.1', 'localhost', '0.0.0.0', '::1'}
