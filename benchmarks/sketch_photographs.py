@@ -3,7 +3,8 @@
 For each photograph of a folder, with a mask of the same stem in another: the
 share of ink that is farther than 2.7 % of the side from the object, of the
 whole picture's sketch (raw), and of the foreground-weighted loss that is given
-the mask, nothing (what stands out from the border), or the mask of a U2-Net.
+the mask, nothing (what stands out from the border), or the mask of a U2-Net;
+and how much what counts as object then overlaps the mask (IoU).
 EfficientNet-Lite0's ImageNet features look; photographs are cut to their
 middle square. All ways have the same starts' seeds.
 """
@@ -69,6 +70,11 @@ def models(side: int, views: int) -> tuple[dict, dict]:
     return plain, dict(plain, losses=[weighted])
 
 
+def overlap(found: np.ndarray, mask: np.ndarray) -> float:
+    """Return the intersection over union of masks (H, W)."""
+    return float((found & mask).sum() / max((found | mask).sum(), 1))
+
+
 def shown(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
     """Show the part of a photograph that a mask keeps, on white."""
     return np.where(mask[..., None], image, np.uint8(255))
@@ -118,8 +124,12 @@ def main(argv: list[str] | None = None) -> int:
             each = ' '.join(f'{value:.2f}' for value in leaks)
             print(f'  {way:14} {np.mean(leaks):.3f}  ({each})', flush=True)
             if way == 'no mask given':
-                kept = runner.model.losses[0].relevance[:, 0].numpy() > 0
-                lines.insert(1, list(map(shown, kept, photos)))
+                relevance = runner.model.losses[0].relevance
+                given = relevance[:, 0].numpy() > 0
+                lines.insert(1, list(map(shown, given, photos)))
+            if given is not None:
+                each = [overlap(g, m) for g, m in zip(given, masks)]
+                print(f'    overlaps the object by {np.mean(each):.2f}')
             lines.append([picture(each.drawing) for each in found])
     if args.picture:
         save(args.picture, rows(*lines))
