@@ -158,14 +158,13 @@ class GroupViTPretrainer(GroupViTTowers, BaseModel):
         noise: Sequence[Tensor] | None = None,
     ) -> dict[str, Tensor]:
         """Return the loss of captions and, for K > 0, that of prompts."""
-        text = self.text_features(tokens)
         if self.prompt_match == 'image':
-            image = named = self.image_features(
-                self.pool_groups, inputs, noise
-            )
+            image, text = self.features(inputs, tokens, noise)
+            named = image
         else:  # the projector's BatchNorm sees segments too, as in testing
             found = self.image_features(self.all_groups, inputs, noise)
             image, named = found[:, 0], found[:, 1:]
+            text = self.text_features(tokens)
         losses = dict(
             loss_contrastive=self.contrastive_loss(
                 image, text[:, :1], self.logit_scale
