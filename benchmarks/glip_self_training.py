@@ -52,10 +52,10 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add('--seeds', type=int, default=3, metavar='S')
     add('--iters', type=int, default=1700, help='steps of the teacher')
-    add('--more', type=int, default=500, help='steps of the two others')
+    add('--more', type=int, default=1000, help='steps of the two others')
     add('--scenes', type=int, default=2000, help='with boxes')
     add('--captions', type=int, default=2000, help='scenes without boxes')
-    add('--images', type=int, default=400, help='test scenes')
+    add('--images', type=int, default=1000, help='test scenes')
     add('--score-thr', type=float, default=0.55, help='of pseudo boxes')
     add(
         '--unboxed',
@@ -256,7 +256,7 @@ def run_seed(args: argparse.Namespace, seed: int) -> dict:
         rank=Rank(),
     )
     labels = labels / 'labels.jsonl'
-    counts |= quality(labels, min(args.images, args.captions))
+    counts |= quality(labels, min(400, args.captions))
     print(f'seed {seed}, labels: {counts}', flush=True)
     for side in ('student', 'control'):
         cfg = config_of(
