@@ -40,7 +40,7 @@ from mmclip.registry import DATASETS, MODELS
 
 KINDS_OF_BACKGROUND = ('threshold', 'cosine')  # as in GroupBackground
 KINDS = {'groupvit': 'GroupViT', 'patch-clip': 'patch-CLIP'}
-TRAIN, TUNE, TEST = 0, 10_001, 10_002  # seeds of scenes; training adds S
+TRAIN, TUNE, TEST = 0, 10_001, 10_003  # seeds of scenes; training adds S
 SCENES = {'single': (1, 1), 'multi': (2, 3)}
 
 
