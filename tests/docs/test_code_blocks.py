@@ -71,7 +71,8 @@ SHOWN = {  # what holds when a page is through, beside that nothing failed
         'photo.alpha.shape == (224, 224)',
     ],
 }
-UNBUILT = {  # what no test can build, and why
+# What cannot be built here, and why; test_distributed.py reads its options.
+UNBUILT = {
     'AmpOptimWrapper': 'half precision wants a GPU',
     'DeepSpeedStrategy': 'wants the package deepspeed and GPUs',
     'DeepSpeedOptimWrapper': 'likewise',
