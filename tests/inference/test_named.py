@@ -59,7 +59,11 @@ def test_without_a_name_a_published_glip_on_this_machine_is_taken(machine):
 
 @pytest.fixture
 def small_glip(machine, monkeypatch):
-    """A GLIP-T of a hair's breadth, published in a folder of this machine."""
+    return publish_small_glip(machine, monkeypatch)
+
+
+def publish_small_glip(machine, monkeypatch) -> zoo.ZooModel:
+    """Publish a GLIP-T of a hair's breadth in a folder of this machine."""
     from mmengine.config import Config
 
     from tests.glip.tiny import build, tiny_glip
