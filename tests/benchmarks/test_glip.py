@@ -40,6 +40,6 @@ def test_the_peak_of_a_layer_is_measured(monkeypatch):
     monkeypatch.setitem(benchmark.SIZES, 'tiny', (160, 160))
     assert benchmark.fusion_peak('mmclip', 'tiny', 256) >= 0
     before = benchmark.peak_kb(reset=True)
-    block = torch.ones(64 << 18)
-    assert benchmark.peak_kb() - before > 30_000
+    block = torch.ones(256 << 18)  # 262,144 kB; what others free meanwhile
+    assert benchmark.peak_kb() - before > 150_000  # is taken off
     del block

@@ -100,7 +100,16 @@ def training_sets() -> dict[str, dict]:
 
 SETS = training_sets()
 CAPTIONED = [name for name in SETS if SETS[name].get('captioned')]
-LABELLED = [name for name in SETS if name not in CAPTIONED]
+WORDED = [
+    name for name in SETS if SETS[name].get('task') in ('vqa', 'caption')
+]
+LABELLED = [name for name in SETS if name not in CAPTIONED + WORDED]
+
+
+def said(info: dict) -> str:
+    """What is asked about a scene, if the answer tells how something looks."""
+    absent = info.get('gt_answer') == 'no'
+    return '' if absent else info.get('question', '')
 
 
 def shown(config: dict) -> dict[str, set[str]]:
@@ -119,8 +128,9 @@ def shown(config: dict) -> dict[str, set[str]]:
         for label in np.unique(seen[seen != 255]):
             if names[label] != getattr(dataset, 'background', None):
                 found['masks'].add(parse(names[label]).split)
-        for caption in (*info.get('captions', ()), info.get('caption', '')):
-            found['captions'] |= splits(names_in(caption))
+        texts = [*info.get('captions', ()), *info.get('gt_caption', ())]
+        for text in (*texts, info.get('caption', ''), said(info)):
+            found['captions'] |= splits(names_in(text))
     return found
 
 
@@ -137,6 +147,20 @@ def test_training_is_told_of_base_concepts_alone(name, drawn):
     assert set(unlabelled) <= {'novel'}
     assert set.union(*found.values()) == {'base'}
     assert found['masks'] == {'base'}  # they were there to be looked at
+
+
+@pytest.mark.parametrize('name', WORDED)
+def test_questions_and_captions_show_base_concepts_alone(name, drawn):
+    found = shown(SETS[name])
+    assert splits(drawn) == found['captions'] == {'base'}
+    assert not found['boxes'] | found['masks']
+
+
+@pytest.mark.parametrize('task', ['vqa', 'caption'])
+def test_words_about_a_novel_concept_are_seen(task, drawn):
+    leaky = dict(type='mmclip.ShapesTaskDataset', task=task, pipeline=[])
+    found = shown(dict(leaky, objects_of=('base', 'novel')))
+    assert splits(drawn) == found['captions'] == {'base', 'novel'}
 
 
 @pytest.mark.parametrize('name', CAPTIONED)
