@@ -40,8 +40,9 @@ EXTRAS = {
     'docs': ['sphinx>=7', 'myst-parser', 'furo'],
     'test': ['pytest>=7.2', 'pytest-xdist>=3', 'ruff>=0.4', 'hypothesis'],
     # apart: gradio holds pillow back, which all other tests take as it is
-    'demo-test': ['pytest>=7.2', 'gradio>=6,<7', 'playwright>=1.45'],
+    'demo-test': ['gradio>=6,<7', 'playwright>=1.45'],
 }
+EXTRAS['demo-test'] += EXTRAS['test'][:2]
 EXTRAS['test'] += ['hotcoco>=1.3', 'lvis', 'resvg-py', 'tensorboard']
 EXTRAS['test'] += [*EXTRAS['onnx'], *EXTRAS['sketch']]
 EXTRAS['dev'] = EXTRAS['test'] + EXTRAS['docs']

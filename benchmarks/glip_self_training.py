@@ -39,7 +39,7 @@ from mmclip.jobs import find_config
 
 CONFIG = 'glip_r18_fpn_shapes'
 SIZE = 128
-CAPTION_SEED, TEST_SEED = 11, 12  # the boxes' scenes are of seed 0
+CAPTION_SEED, TEST_SEED = 11, 21  # the boxes' scenes are of seed 0
 SEEN = concepts('base', 'novel', vocabulary='shapes-80')
 ALL = concepts(vocabulary='shapes-80')
 FIELDS = (*SPLITS, 'all')

@@ -143,6 +143,7 @@ def add_inputs(gr, named: Named):
         sources=['upload', 'clipboard'],
         label='Image',
         buttons=[],
+        height=280,
         elem_id=f'{named.task}-image',
     )
     image.preprocess = path_of
