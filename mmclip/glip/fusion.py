@@ -35,7 +35,11 @@ def flatten_levels(levels: Sequence[Tensor]) -> Tensor:
 def split_levels(flat: Tensor, levels: Sequence[Tensor]) -> list[Tensor]:
     """Undo :func:`flatten_levels`; sizes are those of ``levels``."""
     parts = flat.transpose(1, 2).split([x[0, 0].numel() for x in levels], 2)
-    return [p.unflatten(2, x.shape[2:]) for p, x in zip(parts, levels)]
+    # mmcv's compiled kernels go through memory without asking for strides
+    return [
+        part.unflatten(2, x.shape[2:]).contiguous()
+        for part, x in zip(parts, levels)
+    ]
 
 
 def cut_to_words(language: dict) -> dict:

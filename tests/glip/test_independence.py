@@ -79,6 +79,17 @@ def test_without_transformers_the_outputs_are_the_same():
     )
 
 
+def check_memory(args) -> None:
+    """Images, offsets and masks must lie as mmcv's kernel reads them.
+
+    It goes through each image's (C, h, w) without asking for strides, which
+    torchvision's kernel in its place does ask for.
+    """
+    image, *_, offset, mask = args[:6]
+    for maps in (image, offset, mask):
+        assert maps[0].is_contiguous(), (maps.shape, maps.stride())
+
+
 def test_three_compiled_operations_are_all_that_is_called(monkeypatch):
     """So another build of mmcv can change no output but through these."""
     from tests.glip.test_unified_model import EVERY, images, unified
@@ -88,6 +99,8 @@ def test_three_compiled_operations_are_all_that_is_called(monkeypatch):
     def noted(name, function):
         def call(*args, **kwargs):
             called.add(name)
+            if name.startswith('modulated_deform_conv'):
+                check_memory(args)
             return function(*args, **kwargs)
 
         return call
