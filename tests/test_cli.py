@@ -87,6 +87,7 @@ MISUSED = [  # words, exit code, what is said
     ('sketch https://a.org/b.png', 1, 'is an address'),
     ('sketch {scene} --clip RN999', 1, 'did you mean RN'),
     ('sketch {scene} --strokes many', 2, "invalid int value: 'many'"),
+    ('sketch {scene} --batch-size 0', 2, 'a whole number from 1, got 0'),
     ('train no-such-config', 1, 'no config no-such-config'),
     ('train vild_r18_fpn_shape', 1, 'near to it: vild_r18_fpn_shapes'),
     ('train vild_r18_fpn_shapes --cfg-options a', 2, 'takes KEY=VALUE'),

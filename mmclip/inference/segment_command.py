@@ -11,11 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from mmclip.files import write_whole
-from mmclip.inference.detect_command import (
-    add_image_options,
-    add_text_options,
-)
 from mmclip.inference.image import list_images, load_image, stems
+from mmclip.inference.options import add_image_options, add_text_options
 from mmclip.inference.source import ImageSource, LeftOut, tracked
 from mmclip.inference.text import read_text
 

@@ -4,6 +4,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from mmclip.inference.options import add_folder_options, positive
 from mmclip.jobs import add_settings_option
 
 FORMATS = ('svg', 'png', 'animated_svg', 'gif', 'mp4')
@@ -11,9 +12,7 @@ FORMATS = ('svg', 'png', 'animated_svg', 'gif', 'mp4')
 
 def add_options(parser: ArgumentParser) -> None:
     """Add the options of ``mmclip sketch``."""
-    parser.add_argument(
-        'images', nargs='+', metavar='IMAGE', help='files or folders'
-    )
+    add_folder_options(parser)
     parser.add_argument(
         '--strokes', type=int, default=16, help='how many (default: 16)'
     )
@@ -36,7 +35,7 @@ def add_options(parser: ArgumentParser) -> None:
     )
     parser.add_argument('--iters', type=int, help='steps of each sketch')
     parser.add_argument(
-        '--batch-size', type=int, default=1, help='images at once'
+        '--batch-size', type=positive, default=1, help='images at once'
     )
     parser.add_argument(
         '--masks',
@@ -74,14 +73,6 @@ def add_options(parser: ArgumentParser) -> None:
         '--size', type=int, default=512, help='longer side of PNG, GIF, MP4'
     )
     parser.add_argument('--resume', action='store_true', help='go on in --out')
-    parser.add_argument(
-        '--recursive',
-        action='store_true',
-        help='look through the folders within a folder, too',
-    )
-    parser.add_argument(
-        '--quiet', action='store_true', help='show no progress bar'
-    )
     add_settings_option(parser)
 
 
