@@ -6,7 +6,9 @@ if 'PYTEST_XDIST_WORKER' in os.environ:  # before torch counts the cores
     os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import pytest
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
+from mmengine.visualization import Visualizer
 
 import mmclip  # noqa: F401  (its mends let mmdet be imported)
 
@@ -23,6 +25,20 @@ def mmdet_scope():
     """Bare names in mmdet's own defaults are mmdet's, as in a run."""
     with DefaultScope.overwrite_default_scope('mmdet'):
         yield
+
+
+@pytest.fixture(autouse=True)
+def own_records():
+    """Let no run write where another test's run of the same second does.
+
+    mmengine names runs by the second, and what writes for a name is kept.
+    """
+    yield
+    kinds = [MessageHub, MMLogger, Visualizer]
+    while kinds:
+        kind = kinds.pop()
+        kind._instance_dict.clear()
+        kinds += kind.__subclasses__()
 
 
 @pytest.fixture(autouse=True, scope='session')
